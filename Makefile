@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: Apache-2.0
+# The layers and the rule between them are described in src/README.md.
+#
+#: make            build/tenured, build/tenurectl, build/libtenure.so, build/libtenure.a
+#: make check      all tests; CHECK="tools layers unit sim store system" is all of it, or some
+#: make lint       formatting, static analysis and style
+#: make coverage   unit tests and simulator, and what they run of src/core
+#: make sim        the simulator; SEED=1 RUNS=1000
+#: make failover   fail-overs of PostgreSQL to a stale standby; ROUNDS=50
+#: make demo       an election to watch; STORE=sqlite or STORE=postgresql
+#: make format     puts the sources into the format that lint wants
+#: make install    below PREFIX (/usr/local); DESTDIR, bindir, libdir and so on as usual
+#: make uninstall  takes away what install put there
+#: make dist       the tree of the last commit as B/tenure-VERSION.tar.gz
+#: make clean
+#:
+#: B=DIR           where everything goes (build)
+#: MODE=M          release, debug, asan, tsan or coverage; all but release go to B/M
+#: CC, CFLAGS, CPPFLAGS, LDFLAGS   the compiler, and what is added to its flags
+#: WERROR=1        warnings are errors
+#: WITH_PGSQL=0, WITH_SQLITE=0, WITH_MYSQL=0   without that database
+#: V=1             shows the commands
+#: PACKAGES=mine   installs no Debian package
+
+B ?= build
+MODE ?= release
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+WITH_PGSQL ?= 1
+WITH_SQLITE ?= 1
+WITH_MYSQL ?= $(if $(wildcard src/store/mysql.c),1,0)
+
+MODES := release debug asan tsan coverage analyzer
+$(if $(filter $(MODE),$(MODES)),,$(error MODE=$(MODE): one of $(MODES)))
+
+O := $(B)/obj/$(MODE)
+P := $(if $(filter release,$(MODE)),$(B),$(B)/$(MODE))
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+.PHONY: FORCE
+
+on = $(filter-out 0,$($1))
+
+# ---- packages: before anything else, for a bare Debian has no compiler ----
+
+GOALS := $(or $(MAKECMDGOALS),all)
+FREE_GOALS := help clean uninstall dist format lint-format lint-shell lint-man lint-style
+ifneq ($(filter-out $(FREE_GOALS),$(GOALS)),)
+BUILDING := yes
+endif
+TESTING := $(filter check tests sim-check failover coverage lint lint-tidy,$(GOALS))
+SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call on,WITH_SQLITE),sqlite) \
+	$(if $(call on,WITH_MYSQL),mysql) $(if $(findstring clang,$(CC)),clang)) \
+	$(if $(TESTING),check $(if $(call on,WITH_PGSQL),check-pgsql) $(if $(call on,WITH_MYSQL),check-mysql)) \
+	$(if $(filter lint lint-% format,$(GOALS)),lint) $(if $(filter demo,$(GOALS)),demo demo-$(STORE))
+ifeq ($(PACKAGES)$(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),)
+ifneq ($(strip $(SECTIONS)),)
+ifneq ($(shell tests/tools/ensure-packages $(SECTIONS) && echo ok),ok)
+$(error packages are missing)
+endif
+export PACKAGES := ensured
+endif
+endif
+
+# ---- flags ----
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wswitch-enum \
+	$(if $(call on,WERROR),-Werror)
+CFLAGS_release := -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
+CFLAGS_debug := -O0 -g3
+CFLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+CFLAGS_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+CFLAGS_coverage := -O0 -g --coverage
+# gcc 12 loses sight of what is stored at a computed place; LeakSanitizer does not.
+CFLAGS_analyzer := -O1 -fanalyzer -Wno-analyzer-malloc-leak -Werror
+LDFLAGS_release := -Wl,-z,relro,-z,now
+
+# Everything is position-independent: the same objects go into the programs and into libtenure.so.
+COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(CFLAGS_$(MODE))
+LINK = $(CC) -pthread $(CFLAGS_$(MODE)) $(LDFLAGS_$(MODE)) -Wl,--as-needed
+WITH := $(foreach w,WITH_PGSQL WITH_SQLITE WITH_MYSQL,$(if $(call on,$w),-D$w=1))
+
+ifdef BUILDING
+pkg = $(shell pkg-config $1)
+PQ_CFLAGS := $(if $(call on,WITH_PGSQL),$(call pkg,--cflags libpq))
+MYSQL_CFLAGS := $(if $(call on,WITH_MYSQL),$(call pkg,--cflags libmariadb))
+CTL_CFLAGS := $(call pkg,--cflags smartcols)
+STORE_LIBS := $(if $(call on,WITH_PGSQL),$(call pkg,--libs libpq)) \
+	$(if $(call on,WITH_SQLITE),$(call pkg,--libs sqlite3)) \
+	$(if $(call on,WITH_MYSQL),$(call pkg,--libs libmariadb))
+DAEMON_LIBS := $(STORE_LIBS) -lev $(call pkg,--libs inih)
+CTL_LIBS := $(call pkg,--libs smartcols)
+CHECK_LIBS = $(call pkg,--libs check)
+CC_VERSION := $(shell $(CC) --version | head -n 1)
+endif
+
+# ---- layers: what each may include, from where ----
+
+LAYERS := base core wire store daemon client ctl
+SEES_base := base
+SEES_core := base core
+SEES_wire := base core wire
+SEES_store := base core store
+SEES_daemon := base core wire store daemon
+SEES_client := base wire client
+SEES_ctl := base wire client ctl
+WITH_store := $(WITH)
+WITH_daemon := $(WITH)
+SEES_tests := $(LAYERS)
+
+includes = $(patsubst %,-iquote src/%,$(SEES_$1))
+
+CFLAGS_OF_store/postgresql := $(PQ_CFLAGS)
+CFLAGS_OF_store/mysql := $(MYSQL_CFLAGS)
+CFLAGS_OF_ctl := $(CTL_CFLAGS)
+
+LEFT_OUT := $(if $(call on,WITH_PGSQL),,%/postgresql.c) $(if $(call on,WITH_SQLITE),,%/sqlite.c) \
+	$(if $(call on,WITH_MYSQL),,%/mysql.c) %/main.c
+sources = $(filter-out $(LEFT_OUT),$(wildcard src/$1/*.c))
+objects = $(patsubst src/%.c,$(O)/%.o,$(call sources,$1))
+archives = $(patsubst %,$(O)/%.a,$1)
+
+# $(call stamp,FILE,TEXT): FILE holds TEXT, and is as old as TEXT is.
+define stamp
+ifneq ($$(strip $$(file <$1)),$$(strip $2))
+$1: FORCE
+endif
+$1:
+	$$(shell mkdir -p $$(@D))$$(file >$$@,$$(strip $2))
+endef
+STAMP := $(O)/flags
+ifdef BUILDING
+$(eval $(call stamp,$(STAMP),$$(CC_VERSION) $$(COMPILE) $$(LINK) $$(WITH) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS)))
+$(foreach l,$(LAYERS),$(eval $(call stamp,$(O)/$l.objects,$(call objects,$l))))
+endif
+
+# ---- rules ----
+
+Q := $(if $(call on,V),,@)
+say = @$(if $(Q),printf '  %-5s %s\n' $1 $2,:)
+# $(call compile,LAYER,FLAGS)
+define compile
+@mkdir -p $(@D)
+$(call say,CC,$<)
+$(Q)$(COMPILE) $(call includes,$1) $(WITH_$1) $2 $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+endef
+# $(call link,INPUTS,LIBRARIES)
+define link
+@mkdir -p $(@D)
+$(call say,LINK,$@)
+$(Q)$(LINK) $(LDFLAGS) -o $@ $1 $2
+endef
+
+MAINS := $(patsubst src/%.c,$(O)/%.o,$(wildcard src/*/main.c))
+LIB := $(if $(call sources,client),$(P)/libtenure.so $(P)/libtenure.a)
+PROGRAMS := $(if $(filter %/daemon/main.o,$(MAINS)),$(P)/tenured) $(if $(filter %/ctl/main.o,$(MAINS)),$(P)/tenurectl)
+
+.PHONY: all objects
+objects: $(foreach l,$(LAYERS),$(call objects,$l)) $(MAINS)
+all: $(PROGRAMS) $(LIB) $(call archives,$(LAYERS))
+
+$(O)/%.o: src/%.c $(STAMP)
+	$(call compile,$(*D),$(CFLAGS_OF_$*) $(CFLAGS_OF_$(*D)))
+
+$(O)/tests/%.o: tests/%.c $(STAMP)
+	$(call compile,tests,$(WITH) $(MYSQL_CFLAGS))
+
+define archive_rule
+$(O)/$1.a: $(call objects,$1) $(O)/$1.objects
+	@rm -f $$@
+	$$(Q)ar rcs $$@ $$(filter %.o,$$^)
+endef
+$(foreach l,$(LAYERS),$(eval $(call archive_rule,$l)))
+
+$(P)/tenured: $(O)/daemon/main.o $(call archives,daemon store wire core base) $(STAMP)
+	$(call link,$(filter %.o %.a,$^),$(DAEMON_LIBS))
+
+$(P)/tenurectl: $(O)/ctl/main.o $(call archives,ctl client wire base) $(STAMP)
+	$(call link,$(filter %.o %.a,$^),$(CTL_LIBS))
+
+# libtenure is one object in which only what tenure.h declares is visible.
+VERSION := $(shell sed -n 's/^.define TENURE_VERSION "\(.*\)"/\1/p' src/base/base.h)
+SONAME := libtenure.so.$(firstword $(subst ., ,$(VERSION)))
+MAP := $(wildcard src/client/libtenure.map)
+
+$(O)/libtenure.o: $(O)/client.a $(O)/wire.a $(O)/base.a $(STAMP)
+	$(Q)ld -r -o $@ --whole-archive $(O)/client.a --no-whole-archive $(O)/wire.a $(O)/base.a
+	$(Q)objcopy --localize-hidden $@
+
+$(P)/libtenure.a: $(O)/libtenure.o
+	@mkdir -p $(@D)
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)ar rcs $@ $<
+
+$(P)/libtenure.so: $(O)/libtenure.o $(MAP)
+	$(call link,-shared -Wl$(comma)-soname$(comma)$(SONAME) $(MAP:%=-Wl$(comma)--version-script=%) $<)
+	$(Q)mv $@ $@.$(VERSION) && ln -sf $(notdir $@).$(VERSION) $(P)/$(SONAME) && ln -sf $(SONAME) $@
+comma := ,
+
+# ---- tests ----
+
+TEST_ARCHIVES := $(call archives,ctl client daemon store wire core base)
+programs = $(patsubst %.c,$(P)/%,$(wildcard tests/$1/test_*.c))
+UNIT := $(call programs,unit)
+STORE_TESTS := $(call programs,store)
+STORE_HELPERS := $(patsubst %.c,$(O)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
+HELPERS := $(patsubst %.c,$(P)/%,$(wildcard tests/system/*.c))
+SIM := $(if $(wildcard tests/sim/*.c),$(P)/tests/sim/sim)
+
+$(UNIT) $(STORE_TESTS): $(P)/%: $(O)/%.o $(TEST_ARCHIVES) $(STAMP)
+	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(CHECK_LIBS) $(DAEMON_LIBS) $(CTL_LIBS))
+$(STORE_TESTS): $(STORE_HELPERS)
+
+# What the system tests start besides our own programs: with libtenure.so, the way others use it.
+$(HELPERS): $(P)/%: $(O)/%.o $(P)/libtenure.so $(call archives,wire base) $(STAMP)
+	$(call link,$(filter %.o %.so %.a,$^),-Wl$(comma)-rpath$(comma)'$$ORIGIN/../..')
+
+# The simulator's core can be told, at run time, to break a rule.
+$(O)/mutant/%.o: src/core/%.c $(STAMP)
+	$(call compile,core,-DTENURE_MUTANTS)
+$(SIM): $(patsubst %.c,$(O)/%.o,$(wildcard tests/sim/*.c)) \
+		$(patsubst src/core/%.c,$(O)/mutant/%.o,$(call sources,core)) $(O)/base.a $(STAMP)
+	$(call link,$(filter %.o %.a,$^))
+-include tests/sim/sim.mk
+
+# They run on SQLite and PostgreSQL, and one on MariaDB.
+SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filter-out \
+	$(if $(call on,WITH_MYSQL),,%/test_mariadb.py),$(wildcard tests/system/test_*.py)))
+PARTS := $(or $(CHECK),tools layers unit sim store system)
+part = $(if $(filter $1,$(PARTS)),$2)
+script = $(if $(wildcard $1),$1,$2)
+LAYER_CHECK = tests/tools/check-layers $(O) $(foreach l,$(LAYERS),$l:$(subst $() ,$(comma),$(SEES_$l)))
+# Where the tests find the programs, and how slow to expect them.
+export TENURE_BUILD = $(abspath $(P))
+export TENURE_MODE = $(MODE)
+export PYTHONPYCACHEPREFIX = $(abspath $(B))/python
+
+.PHONY: tests check sim-check sim failover coverage demo
+tests: all $(UNIT) $(STORE_TESTS) $(SIM) $(HELPERS)
+
+check: $(if $(CHECK),,all) $(call part,layers,$(call archives,$(LAYERS))) $(call part,unit,$(UNIT)) \
+		$(call part,sim,$(SIM)) $(call part,store,$(STORE_TESTS)) $(call part,system,all $(HELPERS))
+	$(if $(SYSTEM_TESTS),,@echo 'left out: the system tests, which need SQLite and PostgreSQL')
+	@tests/tools/run-tests --logs $(P)/logs \
+		$(call part,tools,tools:tests/tools/test_tools) \
+		$(call part,layers,'layers:$(LAYER_CHECK)') \
+		$(call part,unit,$(UNIT:%='unit:%')) \
+		$(call part,sim,$(if $(SIM),'sim:$(call script,tests/sim/check,$(SIM))')) \
+		$(call part,store,$(patsubst %,'store:%',$(call script,tests/store/run,$(STORE_TESTS)))) \
+		$(call part,system,$(patsubst %,'system:python3 -u %',$(SYSTEM_TESTS)))
+
+sim: $(SIM)
+	$(SIM) $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+
+failover: all
+	TENURE_FAILOVERS=$(or $(ROUNDS),50) python3 -u tests/system/test_failover.py over_and_over
+
+sim-check: $(SIM)
+	$(call script,tests/sim/check,$(SIM))
+
+coverage:
+	@rm -f $(B)/obj/coverage/*/*.gcda
+	@$(MAKE) --no-print-directory MODE=coverage check CHECK='unit sim'
+	@tests/tools/coverage --least 95 $(B)/obj/coverage src/core
+
+demo: all $(HELPERS)
+	@tests/system/demo $(if $(STORE),--store $(STORE))
+
+# ---- lint ----
+
+C_SOURCES := $(filter-out $(filter-out %/main.c,$(LEFT_OUT)),$(wildcard src/*/*.c tests/*/*.c))
+HEADERS := $(wildcard src/*/*.h tests/*/*.h)
+SHELL_SCRIPTS = $(shell grep -rlE '^\#!.*[/ ](ba)?sh$$' .ci tests src)
+layer_of = $(if $(filter src/%,$1),$(notdir $(patsubst %/,%,$(dir $1))),tests)
+
+LINTS := format tidy cppcheck analyzer shell man style layers
+.PHONY: lint $(LINTS:%=lint-%) format
+lint: $(LINTS:%=lint-%)
+
+lint-format:
+	$(Q)clang-format --dry-run -Werror $(C_SOURCES) $(HEADERS)
+	$(call say,OK,clang-format)
+
+lint-tidy: $(C_SOURCES:%.c=$(B)/lint/%.tidy)
+$(B)/lint/%.tidy: %.c $(HEADERS) .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY,$<)
+	$(Q)out=$$(clang-tidy --quiet $< -- -std=gnu11 -D_GNU_SOURCE $(call includes,$(call layer_of,$<)) $(WITH) \
+		$(if $(filter tests/sim/%,$<),-DTENURE_MUTANTS) \
+		$(PQ_CFLAGS) $(MYSQL_CFLAGS) $(CTL_CFLAGS) 2>/dev/null) || { printf '%s\n' "$$out"; exit 1; }
+	@touch $@
+
+lint-cppcheck:
+	@mkdir -p $(B)/lint/cppcheck
+	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance --inline-suppr --suppress=internalAstError \
+		--error-exitcode=1 --library=posix --include=/usr/include/utlist.h --include=/usr/include/uthash.h \
+		--cppcheck-build-dir=$(B)/lint/cppcheck $(LAYERS:%=-I src/%) $(WITH) $(C_SOURCES)
+	$(call say,OK,cppcheck)
+
+lint-analyzer:
+	$(Q)$(MAKE) --no-print-directory MODE=analyzer CC=gcc objects
+	$(call say,OK,'gcc -fanalyzer')
+
+lint-shell:
+	$(Q)shellcheck $(SHELL_SCRIPTS)
+	$(call say,OK,shellcheck)
+
+lint-man:
+	$(Q)$(if $(wildcard man/*),mandoc -Tlint -Wwarning $(wildcard man/*))
+	$(call say,OK,mandoc)
+
+lint-style:
+	$(Q)tests/tools/check-style
+	$(call say,OK,style)
+
+lint-layers: $(call archives,$(LAYERS))
+	$(Q)$(LAYER_CHECK)
+
+format:
+	clang-format -i $(C_SOURCES) $(HEADERS)
+
+# ---- install ----
+
+PREFIX ?= /usr/local
+bindir ?= $(PREFIX)/bin
+sbindir ?= $(PREFIX)/sbin
+libdir ?= $(PREFIX)/lib
+includedir ?= $(PREFIX)/include
+datarootdir ?= $(PREFIX)/share
+mandir ?= $(datarootdir)/man
+docdir ?= $(datarootdir)/doc/tenure
+pkgconfigdir ?= $(libdir)/pkgconfig
+bashcompletiondir ?= $(datarootdir)/bash-completion/completions
+zshcompletiondir ?= $(datarootdir)/zsh/site-functions
+fishcompletiondir ?= $(datarootdir)/fish/vendor_completions.d
+
+FILLED := tenure.pc
+section = $(patsubst .%,%,$(suffix $1))
+# MODE:FROM:TO each, and LINK>TARGET; what is installed is what is uninstalled.
+INSTALLED := 755:$(P)/tenured:$(sbindir)/tenured 755:$(P)/tenurectl:$(bindir)/tenurectl \
+	755:$(P)/libtenure.so.$(VERSION):$(libdir)/libtenure.so.$(VERSION) 644:$(P)/libtenure.a:$(libdir)/libtenure.a \
+	644:src/client/tenure.h:$(includedir)/tenure.h 644:$(B)/filled/tenure.pc:$(pkgconfigdir)/tenure.pc \
+	$(foreach m,$(wildcard man/*.[1-8]),644:$m:$(mandir)/man$(call section,$m)/$(notdir $m)) \
+	$(foreach c,$(wildcard conf/*.conf),644:$c:$(docdir)/examples/$(notdir $c)) \
+	644:README.md:$(docdir)/README.md 644:CHANGELOG.md:$(docdir)/CHANGELOG.md 644:LICENSE:$(docdir)/LICENSE \
+	644:conf/completion/tenurectl.bash:$(bashcompletiondir)/tenurectl \
+	644:conf/completion/tenured.bash:$(bashcompletiondir)/tenured \
+	644:conf/completion/tenure.zsh:$(zshcompletiondir)/_tenure \
+	644:conf/completion/tenurectl.fish:$(fishcompletiondir)/tenurectl.fish \
+	644:conf/completion/tenured.fish:$(fishcompletiondir)/tenured.fish
+LINKED := $(libdir)/$(SONAME)>libtenure.so.$(VERSION) $(libdir)/libtenure.so>$(SONAME)
+OWN_DIRECTORIES := $(docdir)/examples $(docdir)
+
+field = $(word $1,$(subst :, ,$2))
+$(if $(findstring :,$(DESTDIR)$(B)),$(error DESTDIR and B may hold no colon))
+
+define install_one
+install -D -m $(call field,1,$1) '$(call field,2,$1)' '$(DESTDIR)$(call field,3,$1)'
+
+endef
+define link_one
+ln -sf '$(word 2,$(subst >, ,$1))' '$(DESTDIR)$(word 1,$(subst >, ,$1))'
+
+endef
+define remove_one
+rm -f '$(DESTDIR)$1'
+
+endef
+
+# Into which each @NAME@ of the templates is replaced.
+FILL = sed $(foreach n,PREFIX bindir sbindir libdir includedir VERSION,-e 's|@$n@|$($n)|g')
+
+$(B)/filled/tenure.pc: src/client/tenure.pc.in
+	@mkdir -p $(@D)
+	$(Q)$(FILL) $< >$@
+
+.PHONY: install uninstall dist $(FILLED:%=$(B)/filled/%)
+install: all $(FILLED:%=$(B)/filled/%)
+	$(Q)$(foreach i,$(INSTALLED),$(call install_one,$i))
+	$(Q)$(foreach l,$(LINKED),$(call link_one,$l))
+
+uninstall:
+	$(Q)$(foreach i,$(INSTALLED),$(call remove_one,$(call field,3,$i)))
+	$(Q)$(foreach l,$(LINKED),$(call remove_one,$(word 1,$(subst >, ,$l))))
+	$(Q)$(foreach d,$(OWN_DIRECTORIES),[ ! -d '$(DESTDIR)$d' ] || rmdir --ignore-fail-on-non-empty '$(DESTDIR)$d';)
+
+dist:
+	@mkdir -p $(B)
+	git archive --format=tar.gz --prefix=tenure-$(VERSION)/ -o $(B)/tenure-$(VERSION).tar.gz HEAD
+
+# ---- the rest ----
+
+.PHONY: help clean
+help:
+	@sed -n 's/^#: //p' Makefile
+
+clean:
+	rm -rf $(B)
+
+-include $(wildcard $(O)/*/*.d $(O)/tests/*/*.d)

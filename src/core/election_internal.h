@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the parts of the election share: election.c (workers and time), plan.c (what to ask the store, and when) and
+// answer.c (what the store said).
+#ifndef TENURE_CORE_ELECTION_INTERNAL_H
+#define TENURE_CORE_ELECTION_INTERNAL_H
+
+#include "election.h"
+
+static inline int64_t min_ns(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline int64_t max_ns(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static inline int64_t clamp_ns(int64_t value, int64_t low, int64_t high)
+{
+	return min_ns(max_ns(value, low), high);
+}
+
+// How long the waiting side waits for a lease of that length (rule 6).
+int64_t wait_ns(int64_t lease_ns);
+
+// The row names this daemon's session.
+bool row_is_mine(const struct election *election, const struct exchange_row *row);
+
+// A free slot among the update's notes, filled with the type, the lease and its token.
+struct election_note *add_note(
+	struct election_update *update, enum election_note_type type, uint32_t lease, const struct election_lease *l);
+
+// The one function that changes a lease's state.
+void change_lease(struct election *election, struct election_update *update, uint32_t lease, enum lease_event event,
+	enum election_reason reason);
+// The one function that changes a seat's state, and does what its cell says.
+void change_seat(struct election *election, struct election_update *update, uint32_t lease, enum seat_event event);
+// The one function that changes the session's state.
+void change_session(struct election *election, struct election_update *update, enum session_event event);
+
+// Makes a lease that nothing holds a candidate where its worker is ready, and idle where it is not.
+void settle_lease(struct election *election, struct election_update *update, uint32_t lease);
+// Ends a term that is being led: the worker is told, the deadline is frozen.
+void revoke_lease(
+	struct election *election, struct election_update *update, uint32_t lease, enum election_reason reason);
+// An acknowledged claim.
+void grant_lease(struct election *election, struct election_update *update, uint32_t lease, uint64_t term);
+// Ends every term at once (rule 11).
+void lose_session(struct election *election, struct election_update *update);
+
+void answer_reply(struct election *election, struct election_update *update, const struct exchange_reply *reply);
+// The exchange that is out brought nothing.
+void answer_failure(
+	struct election *election, struct election_update *update, enum exchange_outcome outcome, bool waited);
+
+// When the next exchange is due; sends it where that is now.
+void plan_exchange(struct election *election, struct election_update *update);
+// Whether and from when on this daemon may claim the lease.
+int64_t plan_claim_at(const struct election *election, const struct election_lease *l);
+
+#endif

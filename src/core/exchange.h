@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one operation of a store, as data: what the election asks and what it is told.
+//
+// A driver carries a request out as these statements, in this order, each committed by itself (rule 13), the
+// whole in one round trip where the database can:
+//
+//   1. session  CREATE inserts the row (session, node, seq 1, lease_ms); RENEW is `seq = seq + 1` by id alone
+//               (rule 11); DELETE removes it.
+//   2. adopt    where `adopt`: tenure_store takes `incarnation` and generation = max(generation + 1, the server's
+//               Unix time in microseconds), unless it holds that incarnation already (rules 3 and 5). Terms grow
+//               slower than that, so those that a replica lost are not repeated.
+//   3. missing  inserts the lease rows of the claims that say `missing`: no session, term 0, generation 0; an
+//               existing row is left alone.
+//   4. change   one statement that skips locked rows (rule 14); all but the release only where the server's
+//               incarnation equals `incarnation`:
+//               release: session becomes NULL where (component, session, term) are mine;
+//               sweep:   deletes session rows by (id, seq) that no lease names;
+//               kill:    deletes the session rows (holder, holder_seq) that claims name, by compare-and-swap
+//                        (rule 4), unless the holder is this session or is gone;
+//               claim:   only where tenure_store's incarnation equals `incarnation` too, and this session's
+//                        row is there. Takes a row
+//                          whose session is NULL, or
+//                          whose (session, term) are the claim's (holder, term), and that session is this
+//                          session itself (rule 7), was killed in this statement, or has no row;
+//                        writes session, node, generation = tenure_store's, acquired_at, changed_at, and
+//                        term = term + 1, or max(term + 1, generation) where the row's generation was another
+//                        (rule 5); and answers the term in a grant (R18).
+//               A release, kill or claim that changed a row is announced (NOTIFY) to the other daemons.
+//   5. report   where `report`: a row for every name the store was opened with, read after the changes;
+//               where `strays`: the sessions that no lease names, longest unrenewed first.
+//
+// The server's incarnation is read in every exchange, in the first and the last statement; where they differ the
+// outcome is EXCHANGE_UNKNOWN.
+#ifndef TENURE_CORE_EXCHANGE_H
+#define TENURE_CORE_EXCHANGE_H
+
+#include "base.h"
+
+#define INCARNATION_SIZE 160
+#define EXCHANGE_TEXT_SIZE 320
+// The most sessions without a lease that one exchange reports or sweeps.
+#define EXCHANGE_STRAYS 16
+
+// Which life of the database server it is; compared for equality only. Empty: not known.
+struct incarnation {
+	char text[INCARNATION_SIZE];
+};
+
+static inline bool incarnation_equal(const struct incarnation *a, const struct incarnation *b)
+{
+	return strcmp(a->text, b->text) == 0;
+}
+
+enum exchange_session_op {
+	EXCHANGE_SESSION_NONE,
+	EXCHANGE_SESSION_CREATE,
+	EXCHANGE_SESSION_RENEW,
+	EXCHANGE_SESSION_DELETE,
+};
+
+// A lease is named by its index in the names the store was opened with.
+struct exchange_release {
+	uint32_t lease;
+	uint64_t term;
+};
+
+struct exchange_claim {
+	uint32_t lease;
+	bool missing;       // the row was not there when last looked
+	struct uuid holder; // the session that the row named; none where it was free
+	int64_t holder_seq; // the pair that was observed for a whole lease; -1 where the session had no row
+	uint64_t term;      // the row's term when last looked
+};
+
+struct exchange_stray {
+	struct uuid session;
+	int64_t seq;
+	int64_t lease_ms; // reported; a sweep does not need it
+};
+
+struct exchange_request {
+	uint64_t number; // grows with every request; names its reply
+	struct uuid session;
+	int64_t lease_ms; // how long others wait before they kill this session
+	enum exchange_session_op session_op;
+	bool adopt;
+	bool report;
+	bool strays;
+	struct incarnation incarnation; // the one the claims rely on
+	const struct exchange_release *releases;
+	size_t release_count;
+	const struct exchange_claim *claims;
+	size_t claim_count;
+	const struct exchange_stray *sweeps;
+	size_t sweep_count;
+};
+
+// Told apart because they call for different things (R7).
+enum exchange_outcome {
+	EXCHANGE_OK,          // every statement was answered
+	EXCHANGE_BUSY,        // nothing to worry about, try again soon: deadlock, serialization failure, lock time-out
+	EXCHANGE_UNAVAILABLE, // no connection, or it broke before anything was sent
+	EXCHANGE_DENIED,      // it answers, but not to us: privilege, missing table, wrong schema version, read-only
+	EXCHANGE_UNKNOWN,     // something was sent and its answer did not come (rule 12)
+};
+
+struct exchange_row {
+	uint32_t lease;
+	bool exists;
+	bool holder_alive;         // the session that the row names has a row
+	struct uuid holder;        // none: the lease is free
+	char node[NAME_BYTES + 1]; // the holder's node; the last one's where the lease is free
+	uint64_t term;
+	int64_t holder_seq;
+	int64_t holder_lease_ms;
+	int64_t holder_age_us; // since its last renewal, by the server's clock: a hint when to look, never a proof
+	int64_t since_ms;      // since the row was acquired, by the server's clock, for people
+};
+
+struct exchange_grant {
+	uint32_t lease;
+	uint64_t term;
+};
+
+// What is below `outcome` is meaningful where it is EXCHANGE_OK, `text` always.
+struct exchange_reply {
+	uint64_t number;
+	enum exchange_outcome outcome;
+	bool deaf;           // announcements do not come this way: what others release is found by polling
+	uint64_t connection; // another number: another connection than the last reply's (rule 10)
+	bool session_alive;  // the session statement changed exactly one row
+	struct incarnation server;
+	struct incarnation believed; // tenure_store's, after `adopt`
+	const struct exchange_grant *grants;
+	size_t grant_count;
+	const struct exchange_row *rows; // one for each name, in order, or none without `report`
+	size_t row_count;
+	struct exchange_stray strays[EXCHANGE_STRAYS];
+	size_t stray_count;
+	char text[EXCHANGE_TEXT_SIZE]; // what went wrong and what to do, without secrets; if OK, a warning or nothing
+};
+
+#endif

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// What to ask the store, and when: one exchange at a time, for all leases together.
+#include "election_internal.h"
+
+#include <assert.h>
+
+#include "rules.h"
+
+// What the leases want, seen together.
+struct plan {
+	bool holds;   // a worker may act on a token, or a claim is out
+	bool follows; // some row is worth reading
+	int64_t at;   // when the first of them wants an exchange
+};
+
+static bool is_held(const struct election_lease *l)
+{
+	return l->state == LEASE_LEADING || l->state == LEASE_DRAINING || l->state == LEASE_CLAIMING;
+}
+
+// From when on the server that answers may be believed (rule 3).
+static int64_t believed_at(const struct election *e)
+{
+	if (incarnation_equal(&e->server, &e->believed) || !RULE(DOUBT_NEW_INCARNATION))
+		return 0;
+	return e->server_seen_at + wait_ns(e->longest_lease_ns);
+}
+
+// When the session that the row names may be killed (rules 2 and 6).
+static int64_t kill_at(const struct election_lease *l)
+{
+	int64_t lease_ns = l->row.holder_lease_ms * NS_PER_MS;
+	return l->observed_at + (RULE(OBSERVE_A_LEASE) ? wait_ns(lease_ns) : lease_ns / 2);
+}
+
+int64_t plan_claim_at(const struct election *e, const struct election_lease *l)
+{
+	if (l->state != LEASE_CANDIDATE || e->stopping || e->session_state != SESSION_LIVE || !l->seen)
+		return ELECTION_NEVER;
+	int64_t at = max_ns(max_ns(l->cooldown_until, l->retry_at), believed_at(e));
+	bool held = !uuid_is_none(&l->row.holder) && l->row.holder_alive && !row_is_mine(e, &l->row);
+	return held ? max_ns(at, kill_at(l)) : at;
+}
+
+static int64_t lease_exchange_at(const struct election *e, const struct election_lease *l)
+{
+	switch (l->state) {
+	case LEASE_IDLE:
+	case LEASE_CANDIDATE:
+		return min_ns(l->look_at, plan_claim_at(e, l));
+	case LEASE_RELEASING:
+		return l->retry_at;
+	case LEASE_LEADING:
+		return l->verified ? ELECTION_NEVER : e->now;
+	case LEASE_CLAIMING:
+	case LEASE_DRAINING:
+	case LEASE_STATES:
+	default:
+		return ELECTION_NEVER;
+	}
+}
+
+// A session that holds nothing is kept only to be seen as a live candidate: every third lease (R16).
+static int64_t renewal_interval_ns(const struct election *e, bool holds)
+{
+	return holds ? e->timing.renew_ns : 3 * e->timing.lease_ns;
+}
+
+static int64_t renewal_at(const struct election *e, bool holds)
+{
+	return e->renew_soon ? e->now : e->renewed_at + renewal_interval_ns(e, holds);
+}
+
+static struct plan make_plan(const struct election *e)
+{
+	struct plan plan = {.at = ELECTION_NEVER};
+	for (uint32_t i = 0; i < e->lease_count; i++) {
+		const struct election_lease *l = &e->leases[i];
+		plan.holds |= is_held(l);
+		plan.follows |= !is_held(l) || !l->verified;
+		plan.at = min_ns(plan.at, lease_exchange_at(e, l));
+	}
+	plan.at = min_ns(plan.at, renewal_at(e, plan.holds));
+	if (!e->fresh || e->session_state != SESSION_LIVE || (e->hinted && plan.follows))
+		plan.at = e->now;
+	plan.at = max_ns(plan.at, e->backoff_until);
+	return plan;
+}
+
+static void add_releases(struct election *e, struct exchange_request *request)
+{
+	for (uint32_t i = 0; i < e->lease_count; i++) {
+		struct election_lease *l = &e->leases[i];
+		if (l->state == LEASE_RELEASING && (e->now >= l->retry_at || e->stopping))
+			e->releases[request->release_count++] =
+				(struct exchange_release){.lease = i, .term = l->release_term};
+	}
+}
+
+static void add_claims(struct election *e, struct election_update *u, struct exchange_request *request)
+{
+	for (uint32_t i = 0; e->fresh && i < e->lease_count; i++) {
+		struct election_lease *l = &e->leases[i];
+		if (e->now < plan_claim_at(e, l))
+			continue;
+		e->claims[request->claim_count++] = (struct exchange_claim){
+			.lease = i,
+			.missing = !l->row.exists,
+			.holder = l->row.holder,
+			.holder_seq = l->row.holder_alive ? l->row.holder_seq : -1,
+			.term = l->row.term,
+		};
+		change_lease(e, u, i, LEASE_CLAIM, REASON_NONE);
+	}
+}
+
+// A session without a lease that nobody renewed for ten of its leases is swept away: once, and if that fails, it is
+// observed anew.
+static void add_sweeps(struct election *e, struct exchange_request *request)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < e->stray_count; i++) {
+		struct election_stray *s = &e->strays[i];
+		if (e->now >= s->observed_at + 10 * wait_ns(s->stray.lease_ms * NS_PER_MS))
+			e->sweeps[request->sweep_count++] = s->stray;
+		else
+			e->strays[kept++] = *s;
+	}
+	e->stray_count = kept;
+}
+
+static enum exchange_session_op choose_session_op(const struct election *e, const struct plan *plan, bool claims)
+{
+	if (e->session_state == SESSION_NONE)
+		return EXCHANGE_SESSION_CREATE;
+	if (e->session_state == SESSION_UNSURE || claims)
+		return EXCHANGE_SESSION_RENEW;
+	// A renewal that is due soon goes along with what goes now: one exchange a tick.
+	int64_t soon = e->now + renewal_interval_ns(e, plan->holds) / 4;
+	return renewal_at(e, plan->holds) <= soon ? EXCHANGE_SESSION_RENEW : EXCHANGE_SESSION_NONE;
+}
+
+static void begin_session(struct election *e, struct election_update *u)
+{
+	assert(!uuid_is_none(&e->spare));
+	e->session = e->spare;
+	e->spare = (struct uuid){{0}};
+	change_session(e, u, SESSION_CREATE);
+}
+
+static void submit(struct election *e, struct election_update *u, struct exchange_request *request)
+{
+	request->number = ++e->number;
+	request->session = e->session;
+	request->lease_ms = e->timing.lease_ns / NS_PER_MS;
+	request->incarnation = e->server;
+	request->releases = e->releases;
+	request->claims = e->claims;
+	request->sweeps = e->sweeps;
+	e->busy = true;
+	e->sent_at = e->now;
+	e->sent_op = request->session_op;
+	e->sent_strays = request->strays;
+	e->hinted = false;
+	e->renew_soon = false;
+	u->submit = true;
+	u->request = *request;
+	u->request_deadline = e->now + e->timing.timeout_ns;
+}
+
+static void send_exchange(struct election *e, struct election_update *u, const struct plan *plan)
+{
+	struct exchange_request request = {0};
+	add_releases(e, &request);
+	add_claims(e, u, &request);
+	request.adopt = request.claim_count > 0 && !incarnation_equal(&e->server, &e->believed);
+	request.session_op = choose_session_op(e, plan, request.claim_count > 0);
+	request.report = plan->follows || !e->fresh;
+	request.strays = request.report && e->now >= e->strays_at;
+	if (e->fresh)
+		add_sweeps(e, &request);
+	if (request.session_op == EXCHANGE_SESSION_CREATE)
+		begin_session(e, u);
+	submit(e, u, &request);
+}
+
+// The last exchange: what is left is released with it, and a database that does not answer is not waited for.
+static void close_session(struct election *e, struct election_update *u)
+{
+	bool reachable = e->outcome == EXCHANGE_OK && e->fresh;
+	change_session(e, u, SESSION_CLOSE);
+	if (!reachable && e->session_state == SESSION_CLOSING)
+		change_session(e, u, SESSION_FAILED);
+	if (e->session_state == SESSION_CLOSED)
+		return;
+	struct exchange_request request = {.session_op = EXCHANGE_SESSION_DELETE};
+	add_releases(e, &request);
+	submit(e, u, &request);
+}
+
+void plan_exchange(struct election *e, struct election_update *u)
+{
+	if (e->busy)
+		return;
+	e->exchange_at = ELECTION_NEVER;
+	if (e->session_state == SESSION_CLOSED)
+		return;
+	struct plan plan = make_plan(e);
+	if (e->stopping && (!plan.holds || !RULE(CLOSE_SESSION_LAST))) {
+		close_session(e, u);
+		return;
+	}
+	if (e->now >= plan.at) {
+		send_exchange(e, u, &plan);
+		return;
+	}
+	e->exchange_at = plan.at;
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "args.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define DURATION_MAX_NS (24 * 3600 * NS_PER_S)
+#define SAY_SIZE 1024
+#define SAY_WAIT_MS 20
+
+// One write, and none where it would block for long: `run` has a deadline to keep whoever reads its messages.
+static void say(const char *format, va_list arguments, const char *hint)
+{
+	char text[SAY_SIZE], line[SAY_SIZE + 128];
+	struct pollfd fds[] = {{.fd = STDERR_FILENO, .events = POLLOUT}};
+	vsnprintf(text, sizeof text, format, arguments);
+	int size = snprintf(line, sizeof line, "tenurectl: %s%s\n", text, hint);
+	if (poll(fds, 1, SAY_WAIT_MS) == 1)
+		(void)!write(STDERR_FILENO, line, (size_t)size);
+}
+
+void ctl_say(const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	say(format, arguments, "");
+	va_end(arguments);
+}
+
+int ctl_misuse(const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	say(format, arguments, "; tenurectl help shows what there is");
+	va_end(arguments);
+	return CTL_USAGE;
+}
+
+int args_next(int argc, char *argv[], const char *short_options, const struct option *long_options)
+{
+	int option = getopt_long(argc, argv, short_options, long_options, NULL);
+	if (option == ':')
+		ctl_misuse("%s: %s needs a value", argv[0], argv[optind - 1]);
+	else if (option == '?' && optopt > 0 && optopt < 128)
+		ctl_misuse("%s: unknown option -%c", argv[0], optopt);
+	else if (option == '?')
+		ctl_misuse("%s: unknown option, or a value too much: %s", argv[0], argv[optind - 1]);
+	return option == ':' ? '?' : option;
+}
+
+int args_duration(const char *text, int64_t *ret_ns)
+{
+	static const struct {
+		const char *name;
+		int64_t ns;
+	} units[] = {{"ms", NS_PER_MS}, {"s", NS_PER_S}, {"m", 60 * NS_PER_S}};
+	int64_t value = 0, ns;
+	const char *unit = text;
+	for (; *unit >= '0' && *unit <= '9'; unit++)
+		if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, *unit - '0', &value))
+			return -EINVAL;
+	for (size_t i = 0; i < COUNT_OF(units); i++) {
+		if (strcmp(unit, units[i].name) != 0)
+			continue;
+		if (__builtin_mul_overflow(value, units[i].ns, &ns) || ns <= 0 || ns > DURATION_MAX_NS)
+			return -EINVAL;
+		*ret_ns = ns;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int args_signal(const char *text, int *ret)
+{
+	char *end;
+	long number = strtol(text, &end, 10);
+	if (*text != '\0' && *end == '\0') {
+		if (number <= 0 || number >= NSIG)
+			return -EINVAL;
+		*ret = (int)number;
+		return 0;
+	}
+	const char *name = strncmp(text, "SIG", 3) == 0 ? text + 3 : text;
+	for (int i = 1; i < NSIG; i++) {
+		const char *known = sigabbrev_np(i);
+		if (!known || strcmp(known, name) != 0)
+			continue;
+		*ret = i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int args_format(const char *text, enum ctl_format *ret)
+{
+	if (strcmp(text, "text") != 0 && strcmp(text, "json") != 0)
+		return -EINVAL;
+	*ret = strcmp(text, "json") == 0 ? CTL_JSON : CTL_TEXT;
+	return 0;
+}
+
+int args_components(int count, char *const names[])
+{
+	for (int i = 0; i < count; i++)
+		if (!name_is_valid(names[i]))
+			return ctl_misuse("\"%s\" is no component's name: 1 to 64 of A-Z a-z 0-9 . _ - :", names[i]);
+	return CTL_OK;
+}

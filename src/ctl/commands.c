@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "args.h"
+#include "ctl.h"
+#include "link.h"
+
+static const struct {
+	const char *name;
+	ctl_command_fn *fn;
+} commands[] = {
+	{"status", ctl_status},
+	{"watch", ctl_watch},
+	{"check", ctl_check},
+	{"wait", ctl_wait},
+	{"run", ctl_run},
+	{"reload", ctl_reload},
+	{"init", ctl_init},
+};
+
+static const char help[] =
+	"usage: tenurectl [--socket PATH] COMMAND\n"
+	"\n"
+	"  status [-o json] [COMPONENT...]           who leads what, seen from here\n"
+	"  watch [-o json] [COMPONENT...]            a line for every change of leader\n"
+	"  check [--term N] [-q] COMPONENT           exit status 0: a term is valid here; 1: none; 3: no daemon\n"
+	"  wait [--for leader|standby] [--timeout D] COMPONENT\n"
+	"                                            until this node leads or stands by; 124: time is up\n"
+	"  run [--notify] [--once] [--stop-signal S] [--watchdog D] COMPONENT -- COMMAND...\n"
+	"                                            runs COMMAND while this node leads\n"
+	"  reload                                    the daemon reads its configuration again\n"
+	"  init -c FILE [--print]                    creates or upgrades the database schema\n"
+	"  help                                      this text\n"
+	"\n"
+	"  --socket PATH   the daemon's socket; else $TENURE_SOCKET, else /run/tenure/tenured.sock\n"
+	"  --version       prints the version\n"
+	"\n"
+	"Durations (D) are a number with ms, s or m.\n"
+	"\n"
+	"examples:\n"
+	"  tenurectl run engine -- /usr/bin/engine --verbose\n"
+	"  tenurectl check -q engine && run-the-report\n"
+	"  tenurectl wait --timeout 30s engine\n"
+	"  tenurectl status -o json\n";
+
+static int run_command(const struct ctl *ctl, int argc, char *argv[])
+{
+	for (size_t i = 0; i < COUNT_OF(commands); i++) {
+		if (strcmp(argv[0], commands[i].name) != 0)
+			continue;
+		optind = 0; // glibc: getopt begins anew
+		return commands[i].fn(ctl, argc, argv);
+	}
+	return ctl_misuse("unknown command \"%s\"", argv[0]);
+}
+
+static int show_help(void)
+{
+	fputs(help, stdout);
+	return fflush(stdout) == 0 ? CTL_OK : CTL_NO;
+}
+
+int ctl_main(int argc, char *argv[])
+{
+	static const struct option long_options[] = {{"socket", required_argument, NULL, 's'},
+		{"version", no_argument, NULL, 'V'}, {"help", no_argument, NULL, 'h'}, {0}};
+	struct ctl ctl = {.socket_path = link_default_path()};
+	int option;
+	opterr = 0;
+	optind = 0;
+	while ((option = args_next(argc, argv, "+:hV", long_options)) != -1) {
+		if (option == '?')
+			return CTL_USAGE;
+		if (option == 'h')
+			return show_help();
+		if (option == 'V') {
+			printf("tenurectl %s\n", TENURE_VERSION);
+			return CTL_OK;
+		}
+		ctl.socket_path = optarg;
+	}
+	if (optind >= argc)
+		return ctl_misuse("no command");
+	if (strcmp(argv[optind], "help") == 0)
+		return show_help();
+	return run_command(&ctl, argc - optind, argv + optind);
+}

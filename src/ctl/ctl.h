@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// tenurectl: what its commands share.
+//
+//   commands.c global options, the table of commands, help
+//   args.c     durations, signals, formats; complaints
+//   dial.c     a connection that is waited for
+//   status.c   status; table.c prints it
+//   watch.c    watch
+//   wait.c     check and wait
+//   init.c     init
+//   reload.c   reload
+//   run.c      run: when to start and to end the command; run_guard.c and run_guardian.c: that it does end
+//   job.c      the command and everything that it started
+//   ready.c    what the command reports (READY=1, WATCHDOG=1)
+#ifndef TENURE_CTL_H
+#define TENURE_CTL_H
+
+#include "base.h"
+
+enum ctl_exit {
+	CTL_OK = 0,
+	CTL_NO = 1,
+	CTL_USAGE = 2,
+	CTL_NO_DAEMON = 3,
+	CTL_TIMEOUT = 124,
+	CTL_CANNOT_EXECUTE = 126,
+	CTL_NOT_FOUND = 127,
+};
+
+enum ctl_format {
+	CTL_TEXT,
+	CTL_JSON,
+};
+
+struct ctl {
+	const char *socket_path;
+};
+
+// A command gets its own name as argv[0] and returns the exit status.
+typedef int ctl_command_fn(const struct ctl *ctl, int argc, char *argv[]);
+
+ctl_command_fn ctl_status, ctl_watch, ctl_check, ctl_wait, ctl_run, ctl_init, ctl_reload;
+
+// The whole program.
+int ctl_main(int argc, char *argv[]);
+
+#endif

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the parts of the agent share: agent.c (steps), journal.c (what is logged of them), resume.c
+// and configure.c.
+#ifndef TENURE_AGENT_INTERNAL_H
+#define TENURE_AGENT_INTERNAL_H
+
+#include "agent.h"
+#include "server.h"
+
+struct agent {
+	struct agent_setup setup;
+	struct election election;
+	struct election_update update;
+	struct election_lease *leases;
+	struct exchange_release *releases;
+	struct exchange_claim *claims;
+	int *slots;
+	size_t room;               // of these arrays, in leases
+	struct page_session shown; // as the page has it; id none: nothing
+	struct store *store;
+	struct loop_watch *store_watch;
+	struct server *server;
+	char store_text[EXCHANGE_TEXT_SIZE]; // what is wrong with the store, or ""
+	enum exchange_outcome told_outcome;  // the last one that was not logged quietly
+	struct uuid told_session;            // the one that the log knows of, and its state there
+	enum session_state told_session_state;
+	int64_t reported_at;
+	int64_t watchdog_interval_ns; // INT64_MAX: none
+	int64_t watchdog_at;
+	uint32_t leading;
+	bool status_changed;
+	bool stepping;
+	bool finished;
+};
+
+static inline const char *agent_component(const struct agent *agent, uint32_t lease)
+{
+	return agent->setup.config->components[lease].name;
+}
+
+// agent.c: steps the election and carries out what it says.
+void agent_step(struct agent *agent, const struct election_event *event);
+// Slots of the terms page for the leases from `first` on; -1 where there is none left.
+void agent_take_slots(struct agent *agent, size_t first);
+struct election_lease_timing agent_lease_timing(const struct config_component *component);
+
+// journal.c: one line a transition (W26).
+void journal_note(struct agent *agent, const struct election_note *note);
+
+// resume.c: hands what the page still shows to the election, and clears what it does not take.
+void agent_resume(struct agent *agent, int64_t now);
+
+#endif

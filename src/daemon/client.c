@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// One connection: bytes in, bytes out, and its end.
+#include "server_internal.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void receive(struct client *client)
+{
+	char *room;
+	size_t size = line_splitter_room(&client->input, &room);
+	ssize_t got = recv(client->fd, room, size, MSG_DONTWAIT);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got < 0) {
+		client_drop(client, errno == ECONNRESET ? NULL : strerror(errno)); // a peer that has ended is no news
+		return;
+	}
+	// Nothing is read before what came earlier was carried out, so what was said before the end still counts.
+	if (got == 0) {
+		client_close(client);
+		return;
+	}
+	line_splitter_commit(&client->input, (size_t)got);
+	client->has_work = true;
+	client_activate(client);
+}
+
+// Only its end is waited for.
+static void receive_end(struct client *client)
+{
+	char rest[4096];
+	ssize_t got = recv(client->fd, rest, sizeof rest, MSG_DONTWAIT);
+	if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
+		return;
+	client_drop(client, NULL);
+}
+
+static void on_client(void *userdata, int fd, unsigned flags)
+{
+	struct client *client = userdata;
+	(void)fd;
+	if (client->state == CLIENT_EXPELLED) {
+		receive_end(client);
+		return;
+	}
+	if (flags & LOOP_WRITE) {
+		client->is_blocked = false;
+		client_activate(client);
+	}
+	bool reads = client->state == CLIENT_OPEN && !client->has_work;
+	if ((flags & LOOP_READ) && reads)
+		receive(client);
+	if (flags & LOOP_ERROR)
+		client_drop(client, "the descriptor is unusable");
+}
+
+int client_new(struct server *server, int fd)
+{
+	struct client *client = calloc(1, sizeof *client);
+	if (!client)
+		return -ENOMEM;
+	socklen_t size = sizeof client->peer;
+	int error = 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &client->peer, &size) < 0)
+		error = -errno;
+	else
+		error = loop_watch_new(server->setup.loop, fd, LOOP_READ, on_client, client, &client->watch);
+	if (error < 0) {
+		free(client);
+		return error;
+	}
+	client->server = server;
+	client->fd = fd;
+	line_splitter_init(&client->input);
+	buffer_init(&client->output, server->setup.limits.output_bytes);
+	DL_APPEND(server->clients, client);
+	server->client_count++;
+	return 0;
+}
+
+void client_free(struct client *client)
+{
+	struct server *server = client->server;
+	if (client->is_active)
+		DL_DELETE2(server->active, client, active_prev, active_next);
+	seats_drop_all(client);
+	DL_DELETE(server->clients, client);
+	server->client_count--;
+	server->watcher_count -= client->watching != NULL;
+	loop_watch_free(client->watch);
+	close(client->fd);
+	buffer_done(&client->output);
+	free(client->watching);
+	free(client);
+	// There is a descriptor again.
+	if (server->paused_until != 0)
+		server->paused_until = 1;
+}
+
+void client_activate(struct client *client)
+{
+	if (client->is_active)
+		return;
+	client->is_active = true;
+	DL_APPEND2(client->server->active, client, active_prev, active_next);
+}
+
+static void say_too_long(struct client *client, int error)
+{
+	client_error(client, WIRE_CODE_SYNTAX, line_problem(error));
+	client_flush(client);
+	client_expel(client, line_problem(error));
+}
+
+void client_work(struct client *client)
+{
+	unsigned left = client->server->setup.limits.requests;
+	while (client->has_work && client->state == CLIENT_OPEN && !client_output_is_high(client)) {
+		char *text;
+		size_t size;
+		if (client->listing.kind != LISTING_NONE) {
+			listing_go_on(client);
+			continue;
+		}
+		if (left-- == 0)
+			return;
+		int result = line_splitter_next(&client->input, &text, &size);
+		if (result > 0)
+			request_handle(client, text, size);
+		else if (result < 0)
+			say_too_long(client, result);
+		else
+			client->has_work = false;
+	}
+}
+
+// Only reading says whether the peer has ended: what it said before that still counts, and one that merely stopped
+// listening may work on.
+static void fail_to_send(struct client *client, int error)
+{
+	char byte;
+	buffer_consume(&client->output, buffer_size(&client->output));
+	ssize_t got = recv(client->fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
+	if (got < 0 && errno == EAGAIN)
+		client_expel(client, strerror(error));
+	else if (got <= 0)
+		client_drop(client, NULL);
+}
+
+// One send a turn: a peer that reads as fast as we write keeps nobody waiting.
+void client_flush(struct client *client)
+{
+	size_t size = buffer_size(&client->output);
+	if (client->state == CLIENT_DEAD || client->state == CLIENT_EXPELLED || client->is_blocked)
+		return;
+	if (size > 0) {
+		ssize_t sent = send(client->fd, buffer_bytes(&client->output), size, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+			fail_to_send(client, errno);
+			return;
+		}
+		buffer_consume(&client->output, sent > 0 ? (size_t)sent : 0);
+	}
+	client->is_blocked = buffer_size(&client->output) > 0;
+	if (client->state == CLIENT_CLOSING && !client->is_blocked)
+		client_drop(client, NULL);
+}
+
+bool client_rest(struct client *client)
+{
+	bool works = client->has_work && client->state == CLIENT_OPEN && !client_output_is_high(client);
+	bool sends = buffer_size(&client->output) > 0;
+	bool reads = (client->state == CLIENT_OPEN && !client->has_work) || client->state == CLIENT_EXPELLED;
+	if (client->state == CLIENT_DEAD || works)
+		return false;
+	loop_watch_set(client->watch, (reads ? LOOP_READ : 0) | (sends ? LOOP_WRITE : 0));
+	return !sends || client->is_blocked;
+}
+
+static void end(struct client *client, enum client_state state)
+{
+	client->state = state;
+	client->listing.kind = LISTING_NONE;
+	client_activate(client);
+	if (!client->members || client->is_leaving)
+		return;
+	client->is_leaving = true;
+	LL_APPEND2(client->server->leaving, client, leaving_next);
+}
+
+void client_close(struct client *client)
+{
+	if (client->state == CLIENT_OPEN)
+		end(client, CLIENT_CLOSING);
+}
+
+void client_drop(struct client *client, const char *why)
+{
+	if (client->state == CLIENT_DEAD)
+		return;
+	if (why)
+		log_info("client-dropped", log_int("pid", client->peer.pid), log_int("uid", client->peer.uid),
+			log_text("reason", why));
+	loop_watch_set(client->watch, 0);
+	end(client, CLIENT_DEAD);
+}
+
+static bool has_seat(const struct client *client)
+{
+	const struct member *member;
+	DL_FOREACH (client->members, member) {
+		if (member->seated)
+			return true;
+	}
+	return false;
+}
+
+void client_expel(struct client *client, const char *why)
+{
+	if (client->state == CLIENT_DEAD || client->state == CLIENT_EXPELLED)
+		return;
+	if (!has_seat(client)) {
+		client_drop(client, why);
+		return;
+	}
+	log_warning("client-expelled", log_int("pid", client->peer.pid), log_int("uid", client->peer.uid),
+		log_text("reason", why));
+	buffer_consume(&client->output, buffer_size(&client->output));
+	shutdown(client->fd, SHUT_WR);
+	end(client, CLIENT_EXPELLED);
+}
+
+void client_end_line(struct client *client, struct line_writer *writer)
+{
+	int error = line_end(writer);
+	if (client->state == CLIENT_EXPELLED)
+		buffer_consume(&client->output, buffer_size(&client->output));
+	else if (error == -ENOBUFS)
+		client_expel(client, "it does not take what it is told");
+	else if (error < 0)
+		client_expel(client, strerror(-error));
+	else
+		client_activate(client);
+}
+
+void client_ok(struct client *client)
+{
+	struct line_writer writer;
+	line_begin(&writer, &client->output, wire_word_name(WIRE_OK));
+	client_end_line(client, &writer);
+}
+
+void client_error(struct client *client, enum wire_code code, const char *message)
+{
+	struct line_writer writer;
+	line_begin(&writer, &client->output, wire_word_name(WIRE_ERROR));
+	line_field(&writer, "code", wire_code_name(code));
+	line_field(&writer, "message", message);
+	client_end_line(client, &writer);
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration file: read, checked against itself, printed. One table of options drives all of it.
+#ifndef TENURE_CONFIG_H
+#define TENURE_CONFIG_H
+
+#include "base.h"
+#include "log.h"
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#define CONFIG_DEFAULT_PATH "/etc/tenure/tenured.conf"
+
+// Limits on what a file may hold.
+#define CONFIG_FILE_BYTES 16777216
+#define CONFIG_LINE_BYTES 4096
+#define CONFIG_COMPONENTS_MAX 16384
+#define CONFIG_USERS_MAX 64
+#define CONFIG_PASSWORD_BYTES 1024
+#define CONFIG_ERRORS_MAX 20
+#define CONFIG_ERRORS_BYTES 16384
+
+struct config_user {
+	char *name;
+	uid_t uid;
+};
+
+struct config_users {
+	struct config_user *items;
+	size_t count; // 0: whoever can open the socket
+};
+
+struct config_store {
+	char *driver;   // one of config_env's
+	char *conninfo; // postgresql; may hold a password: never to be logged
+	char *path;     // sqlite
+	char *host;     // this and the next: mysql; see store.h
+	char *port;
+	char *socket;
+	char *user;
+	char *database;
+	char *tls;
+	char *tls_ca;
+	char *defaults_file;
+	char *password_file; // NULL: none
+	char *password;      // read from password_file; NULL: none
+	char *schema;        // NULL: the server's default
+	int64_t lease_ns;
+	int64_t renew_ns;
+	int64_t poll_ns;
+	int64_t timeout_ns;
+};
+
+struct config_component {
+	char *name;
+	int64_t stop_grace_ns;
+	int64_t start_timeout_ns;
+	int64_t cooldown_ns;
+	struct config_users users;
+	bool removed; // it is in the file no more, and keeps its place; see reload.h
+};
+
+// Strings are the configuration's own.
+struct config {
+	char *node;
+	char *runtime_dir;
+	mode_t socket_mode;
+	char *socket_group; // NULL: the daemon's own
+	gid_t socket_gid;   // (gid_t)-1 where socket_group is NULL
+	enum log_level log_level;
+	struct config_store store;
+	struct config_component *components; // in the file's order
+	size_t component_count;              // at least one
+};
+
+// What the configuration depends on and config.c does not look up itself.
+struct config_env {
+	const char *drivers;    // the store's drivers that were compiled in, as store_driver_names() gives them
+	const char *host;       // what %H stands for; NULL: gethostname()
+	const char *machine_id; // what %m stands for; NULL: /etc/machine-id
+	// What the driver itself says about [store]: 0, or -errno with a text without secrets. NULL: nobody is asked.
+	int (*check_store)(const struct config *config, char *ret_text, size_t size);
+};
+
+// One a line, `FILE:LINE: [section] key: what is wrong; what is allowed`. No secret is in it.
+struct config_errors {
+	unsigned count; // all of them; the text has the first CONFIG_ERRORS_MAX
+	size_t used;
+	char text[CONFIG_ERRORS_BYTES];
+};
+
+// 0, or -errno with `errors` telling why (-EINVAL: the file's content). An empty `errors` is the caller's to bring.
+int config_load(
+	const char *path, const struct config_env *env, struct config **ret, struct config_errors *errors) MUST_CHECK;
+void config_free(struct config *config);
+// Frees what the component owns, but not itself.
+void config_component_done(struct config_component *component);
+// The longest stop_grace with which enough renewals fit before a worker is told to stop (W24).
+int64_t config_grace_longest(const struct config_store *store);
+
+// Prints a file that config_load() reads as the same configuration, but for secrets, which are left out. 0 or -errno.
+int config_dump(const struct config *config, FILE *stream) MUST_CHECK;
+
+// The table, for the checks of the sample file and the manual page.
+struct config_option_info {
+	const char *section; // "tenure", "store"; "component:NAME" is "component"
+	const char *key;
+	const char *fallback; // as the manual states it; NULL: none
+};
+
+size_t config_option_count(void);
+struct config_option_info config_option_info(size_t index);
+
+#endif

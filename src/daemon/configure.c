@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Another configuration under an agent that runs (S4): leases are only ever added, so what counts by them stays right.
+#include "agent_internal.h"
+
+#include "array.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static int grow_arrays(struct agent *agent, size_t count)
+{
+	struct election *election = &agent->election;
+	if (count <= agent->room)
+		return 0;
+	int error = array_grow(&agent->update.notes, election_notes_needed(count), sizeof *agent->update.notes);
+	if (error == 0)
+		error = array_grow(&agent->leases, count, sizeof *agent->leases);
+	if (error == 0)
+		error = array_grow(&agent->releases, count, sizeof *agent->releases);
+	if (error == 0)
+		error = array_grow(&agent->claims, count, sizeof *agent->claims);
+	if (error == 0)
+		error = array_grow(&agent->slots, count, sizeof *agent->slots);
+	if (error == 0)
+		agent->room = count;
+	// Those that did grow are somewhere else now.
+	election_grow(election, election->lease_count, agent->leases, agent->releases, agent->claims);
+	server_configure(agent->server, agent->setup.config, agent->slots);
+	return error;
+}
+
+static int name_leases(struct agent *agent, const struct config *config)
+{
+	const char **names = calloc(config->component_count, sizeof *names);
+	if (!names)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->component_count; i++)
+		names[i] = config->components[i].name;
+	int error = store_set_names(agent->store, names, config->component_count);
+	free(names);
+	return error;
+}
+
+int agent_reserve(struct agent *agent, const struct config *config)
+{
+	int error = grow_arrays(agent, config->component_count);
+	if (error == 0)
+		error = server_reserve(agent->server, config->component_count);
+	// Rows of names that have no lease yet are passed over.
+	if (error == 0)
+		error = name_leases(agent, config);
+	return error;
+}
+
+static bool same_timing(const struct config_component *a, const struct config_component *b)
+{
+	return a->stop_grace_ns == b->stop_grace_ns && a->start_timeout_ns == b->start_timeout_ns &&
+	       a->cooldown_ns == b->cooldown_ns;
+}
+
+static void configure_lease(struct agent *agent, uint32_t lease, const struct config_component *component)
+{
+	struct election_lease_timing timing = agent_lease_timing(component);
+	agent_step(agent, &(struct election_event){
+				  .type = ELECTION_CONFIGURE,
+				  .lease = lease,
+				  .timing = component->removed ? NULL : &timing,
+			  });
+}
+
+void agent_configure(struct agent *agent, const struct config *config)
+{
+	const struct config *before = agent->setup.config;
+	uint32_t known = agent->election.lease_count, count = (uint32_t)config->component_count;
+	election_grow(&agent->election, count, agent->leases, agent->releases, agent->claims);
+	agent->setup.config = config;
+	agent_take_slots(agent, known);
+	server_configure(agent->server, config, agent->slots);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct config_component *now = &config->components[i];
+		bool same = i < known && before->components[i].removed == now->removed &&
+			    (now->removed || same_timing(&before->components[i], now));
+		if (!same)
+			configure_lease(agent, i, now);
+	}
+	agent->status_changed = true;
+}

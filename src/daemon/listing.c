@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers of a line a component, written as the client takes them: status and watch.
+#include "server_internal.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static bool is_ours(const struct election_lease *lease)
+{
+	return lease->state == LEASE_LEADING || lease->state == LEASE_DRAINING;
+}
+
+static const char *leader_of(const struct server *server, const struct election_lease *lease)
+{
+	if (is_ours(lease))
+		return server->setup.config->node;
+	return lease->row.holder_alive && !uuid_is_none(&lease->row.holder) ? lease->row.node : "";
+}
+
+static uint64_t term_of(const struct election_lease *lease)
+{
+	return is_ours(lease) ? lease->token.term : lease->row.term;
+}
+
+static const char *role_of(const struct election_lease *lease)
+{
+	if (lease->state == LEASE_LEADING)
+		return "leader";
+	if (lease->state == LEASE_DRAINING)
+		return "draining";
+	return lease->seat == SEAT_VACANT ? "idle" : "standby";
+}
+
+// Since the row was acquired, by the server's clock up to the last report and by ours from there.
+static int64_t since_ms(const struct server *server, const struct election_lease *lease, int64_t now)
+{
+	if (!lease->row.exists || uuid_is_none(&lease->row.holder))
+		return 0;
+	return lease->row.since_ms + whole_ms(now - *server->setup.reported_at);
+}
+
+// W20
+static void put_row(struct client *client, uint32_t index)
+{
+	const struct server *server = client->server;
+	const struct election *election = server->setup.election;
+	const struct election_lease *lease = &election->leases[index];
+	int64_t now = clock_now_ns();
+	bool valid = election_token_valid(&lease->token, now);
+	struct line_writer writer;
+	line_begin(&writer, &client->output, wire_word_name(WIRE_ROW));
+	line_field(&writer, "component", server_component(server, index));
+	line_field(&writer, "role", role_of(lease));
+	line_field(&writer, "leader", leader_of(server, lease));
+	line_field_u64(&writer, "term", term_of(lease));
+	line_field_i64(&writer, "since_ms", since_ms(server, lease, now));
+	line_field_i64(&writer, "ttl_ms", valid ? whole_ms(lease->token.deadline - now) : 0);
+	line_field(&writer, "worker", seat_state_name(lease->seat));
+	line_field_u64(&writer, "workers", server->posts[index].workers);
+	line_field(&writer, "store", election->answered ? server_outcome_name(election->outcome) : "starting");
+	line_field(&writer, "error", server->setup.store_text);
+	line_field(&writer, "node", server->setup.config->node);
+	client_end_line(client, &writer);
+}
+
+static void put_leader(struct client *client, uint32_t index)
+{
+	const struct server *server = client->server;
+	const struct election_lease *lease = &server->setup.election->leases[index];
+	struct line_writer writer;
+	line_begin(&writer, &client->output, wire_word_name(WIRE_LEADER));
+	line_field(&writer, "component", server_component(server, index));
+	line_field(&writer, "node", leader_of(server, lease));
+	line_field_u64(&writer, "term", term_of(lease));
+	client_end_line(client, &writer);
+}
+
+static bool is_watching(const struct client *client, uint32_t index)
+{
+	return client->watching && (client->watching[index / 8] & 1U << index % 8);
+}
+
+// From here on it is told of every change; what it is shown now is what it would miss.
+static void watch(struct client *client, uint32_t index)
+{
+	client->watching[index / 8] |= (uint8_t)(1U << index % 8);
+}
+
+static bool start_watching(struct client *client)
+{
+	if (client->watching)
+		return true;
+	client->watching = calloc(client->server->post_count / 8 + 1, 1);
+	client->server->watcher_count += client->watching != NULL;
+	return client->watching != NULL;
+}
+
+void listing_begin(struct client *client, enum listing_kind kind, uint32_t first, uint32_t end)
+{
+	if (kind == LISTING_WATCH && !start_watching(client)) {
+		client_error(client, WIRE_CODE_UNAVAILABLE, "out of memory");
+		return;
+	}
+	client->listing = (struct listing){.kind = kind, .next = first, .end = end};
+	if (kind == LISTING_WATCH)
+		client_ok(client);
+}
+
+int listing_reserve(struct client *client, size_t post_count)
+{
+	size_t before = client->server->post_count / 8 + 1, size = post_count / 8 + 1;
+	if (!client->watching || size == before)
+		return 0;
+	uint8_t *watching = realloc(client->watching, size);
+	if (!watching)
+		return -ENOMEM;
+	memset(watching + before, 0, size - before);
+	client->watching = watching;
+	return 0;
+}
+
+void listing_add(struct client *client, uint32_t first, uint32_t end)
+{
+	struct listing *listing = &client->listing;
+	if (!client->watching || !client->watches_all || first == end)
+		return;
+	if (listing->kind == LISTING_WATCH && listing->end == first) {
+		listing->end = end;
+		return;
+	}
+	// Nobody leads it yet as far as is known here: what is there to tell comes as a change.
+	for (uint32_t i = first; i < end; i++)
+		watch(client, i);
+}
+
+void listing_go_on(struct client *client)
+{
+	struct listing *listing = &client->listing;
+	while (listing->next < listing->end) {
+		if (client->state != CLIENT_OPEN || client_output_is_high(client))
+			return;
+		uint32_t index = listing->next++;
+		if (listing->kind == LISTING_WATCH)
+			watch(client, index);
+		if (!server_shows(client->server, index))
+			continue;
+		if (listing->kind == LISTING_STATUS) {
+			put_row(client, index);
+			continue;
+		}
+		put_leader(client, index);
+	}
+	if (listing->kind == LISTING_STATUS)
+		client_ok(client);
+	listing->kind = LISTING_NONE;
+}
+
+void server_tell_leader(struct server *server, uint32_t lease)
+{
+	struct client *client;
+	if (server->watcher_count == 0)
+		return;
+	DL_FOREACH (server->clients, client) {
+		if (client->state == CLIENT_OPEN && is_watching(client, lease))
+			put_leader(client, lease);
+	}
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// The listening socket, and the turn: what all connections get of it.
+#include "server_internal.h"
+
+#include "array.h"
+#include "clock.h"
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+// Connections taken in one turn; the rest stays in the backlog.
+#define ACCEPTS_PER_TURN 16
+// What all requests together may take of one turn.
+#define TURN_NS (10 * NS_PER_MS)
+// How long accepting rests where not even the spare descriptor helps.
+#define ACCEPT_PAUSE_NS (200 * NS_PER_MS)
+
+const char *server_outcome_name(enum exchange_outcome outcome)
+{
+	switch (outcome) {
+	case EXCHANGE_OK:
+		return "ok";
+	case EXCHANGE_BUSY:
+		return "busy";
+	case EXCHANGE_UNAVAILABLE:
+		return "unavailable";
+	case EXCHANGE_DENIED:
+		return "denied";
+	case EXCHANGE_UNKNOWN:
+	default:
+		return "unknown";
+	}
+}
+
+static int open_spare(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void refuse(int fd)
+{
+	static const char text[] = "error code=too-many message=too%20many%20connections\n";
+	if (send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("connection-refused", log_errno("problem", errno));
+	close(fd);
+}
+
+static void pause_accepting(struct server *server, int error)
+{
+	log_warning("accept", log_errno("problem", error), log_text("does", "waits for a connection to end"));
+	server->paused_until = clock_now_ns() + ACCEPT_PAUSE_NS;
+	loop_watch_set(server->listen_watch, 0);
+}
+
+static void resume_accepting(struct server *server)
+{
+	if (server->paused_until == 0 || clock_now_ns() < server->paused_until)
+		return;
+	if (server->spare_fd < 0)
+		server->spare_fd = open_spare();
+	server->paused_until = 0;
+	loop_watch_set(server->listen_watch, LOOP_READ);
+}
+
+// Out of descriptors: the spare one takes the connection, tells it so and closes it; else the loop would spin.
+static void refuse_next(struct server *server, int error)
+{
+	if (server->spare_fd >= 0)
+		close(server->spare_fd);
+	int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0)
+		refuse(fd);
+	server->spare_fd = open_spare();
+	if (fd < 0 || server->spare_fd < 0)
+		pause_accepting(server, error);
+}
+
+static bool is_full(struct server *server)
+{
+	bool full = server->client_count >= server->setup.limits.clients;
+	if (full && !server->is_full)
+		log_warning("clients", log_uint("connected", server->client_count), log_text("does", "refuses more"));
+	server->is_full = full;
+	return full;
+}
+
+// 0 where there may be more to accept.
+static int accept_one(struct server *server)
+{
+	int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+		refuse_next(server, errno);
+		return -EMFILE;
+	}
+	if (fd < 0)
+		return errno == ECONNABORTED || errno == EINTR ? 0 : -errno;
+	if (is_full(server) || client_new(server, fd) < 0)
+		refuse(fd);
+	return 0;
+}
+
+static void on_listen(void *userdata, int fd, unsigned flags)
+{
+	struct server *server = userdata;
+	(void)fd;
+	(void)flags;
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++)
+		if (accept_one(server) < 0)
+			return;
+}
+
+// Nothing to do: that the loop did not wait is all that it is for.
+static void on_again(void *userdata, int fd, unsigned flags)
+{
+	(void)userdata;
+	(void)fd;
+	(void)flags;
+}
+
+static void take_limits(struct server_limits *limits)
+{
+	if (limits->clients == 0)
+		limits->clients = SERVER_CLIENTS;
+	if (limits->joins == 0)
+		limits->joins = SERVER_JOINS;
+	if (limits->output_bytes == 0)
+		limits->output_bytes = SERVER_OUTPUT_BYTES;
+	if (limits->requests == 0)
+		limits->requests = SERVER_REQUESTS;
+}
+
+// What does not fit leaves everything as it was, but larger in places.
+int server_reserve(struct server *server, size_t count)
+{
+	struct client *client;
+	if (count <= server->post_count)
+		return 0;
+	if (array_grow(&server->posts, count, sizeof *server->posts) < 0 ||
+		array_grow(&server->by_name, count, sizeof *server->by_name) < 0 ||
+		array_grow(&server->vacant, count, sizeof *server->vacant) < 0)
+		return -ENOMEM;
+	DL_FOREACH (server->clients, client) {
+		if (listing_reserve(client, count) < 0)
+			return -ENOMEM;
+	}
+	memset(server->posts + server->post_count, 0, (count - server->post_count) * sizeof *server->posts);
+	server->post_count = count;
+	return 0;
+}
+
+void server_configure(struct server *server, const struct config *config, const int *slots)
+{
+	struct client *client;
+	uint32_t known = server_component_count(server);
+	server->setup.config = config;
+	server->setup.slots = slots;
+	server_index_components(server);
+	DL_FOREACH (server->clients, client) {
+		listing_add(client, known, server_component_count(server));
+	}
+}
+
+int server_new(struct server **ret, const struct server_setup *setup)
+{
+	struct server *server = calloc(1, sizeof *server);
+	if (!server)
+		return -ENOMEM;
+	int error = -ENOMEM;
+	server->setup = *setup;
+	server->listen_fd = -1;
+	take_limits(&server->setup.limits);
+	server->spare_fd = open_spare();
+	server->again_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (server_reserve(server, setup->config->component_count) < 0)
+		goto fail;
+	server_index_components(server);
+	error = -EMFILE;
+	if (server->again_fd < 0)
+		goto fail;
+	error = loop_watch_new(setup->loop, server->again_fd, 0, on_again, server, &server->again_watch);
+	if (error < 0)
+		goto fail;
+	*ret = server;
+	return 0;
+fail:
+	server_free(server);
+	return error;
+}
+
+void server_free(struct server *server)
+{
+	if (!server)
+		return;
+	while (server->clients)
+		client_free(server->clients);
+	loop_watch_free(server->listen_watch);
+	loop_watch_free(server->again_watch);
+	if (server->spare_fd >= 0)
+		close(server->spare_fd);
+	if (server->again_fd >= 0)
+		close(server->again_fd);
+	free(server->posts);
+	free(server->by_name);
+	free(server->vacant);
+	free(server);
+}
+
+int server_listen(struct server *server, int fd)
+{
+	server->listen_fd = fd;
+	return loop_watch_new(server->setup.loop, fd, LOOP_READ, on_listen, server, &server->listen_watch);
+}
+
+// Connections that ended outside of a step.
+static void settle(struct server *server)
+{
+	struct election_event event;
+	while (server_next_event(server, &event))
+		server->setup.step(server->setup.userdata, &event);
+}
+
+static void rest_or_free(struct server *server, struct client *client)
+{
+	if (client->state == CLIENT_DEAD && !client->members && !client->is_leaving) {
+		client_free(client);
+		return;
+	}
+	if (!client_rest(client))
+		return;
+	DL_DELETE2(server->active, client, active_prev, active_next);
+	client->is_active = false;
+}
+
+// Each once, as far as the turn's time goes: whoever had its share goes to the end, so the next turn begins with those
+// that had none. Leases come before requests (W17).
+static void work(struct server *server)
+{
+	struct client *client;
+	size_t left;
+	int64_t until = clock_now_ns() + TURN_NS;
+	DL_COUNT2(server->active, client, left, active_next);
+	while (left-- > 0 && clock_now_ns() < until) {
+		client = server->active;
+		client_work(client);
+		DL_DELETE2(server->active, client, active_prev, active_next);
+		DL_APPEND2(server->active, client, active_prev, active_next);
+	}
+}
+
+void server_turn(struct server *server)
+{
+	struct client *client, *next;
+	settle(server);
+	work(server);
+	settle(server);
+	for (client = server->active; client; client = client->active_next)
+		client_flush(client);
+	settle(server);
+	DL_FOREACH_SAFE2(server->active, client, next, active_next)
+	{
+		rest_or_free(server, client);
+	}
+	if (server->listen_watch)
+		resume_accepting(server);
+	loop_watch_set(server->again_watch, server->active ? LOOP_READ : 0);
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the parts of the server share: server.c (the socket and the turn), client.c (one connection), seats.c (who
+// sits where), request.c (what is asked) and listing.c (status and watch).
+#ifndef TENURE_SERVER_INTERNAL_H
+#define TENURE_SERVER_INTERNAL_H
+
+#include "server.h"
+
+#include "buffer.h"
+#include "line.h"
+#include "words.h"
+
+#include <sys/socket.h>
+#include <utlist.h>
+
+// From here on a client's requests wait until it has taken more of its answers.
+#define SERVER_OUTPUT_HIGH (64 * 1024)
+
+struct client;
+
+// One worker of one component.
+struct member {
+	struct client *client;
+	uint32_t lease;
+	bool seated;   // else it waits
+	bool expelled; // the election knows that it is not listened to
+	bool extend;
+	int64_t heartbeat_ns;
+	struct member *prev, *next;             // of its client
+	struct member *queue_prev, *queue_next; // of those that wait for the seat
+};
+
+struct post {
+	struct member *seated;
+	struct member *waiting; // first come, first served
+	uint32_t workers;
+	bool vacant; // listed in server->vacant
+};
+
+enum listing_kind {
+	LISTING_NONE,
+	LISTING_STATUS,
+	LISTING_WATCH,
+};
+
+// An answer of many lines, written as the client takes them.
+struct listing {
+	enum listing_kind kind;
+	uint32_t next;
+	uint32_t end;
+};
+
+enum client_state {
+	CLIENT_OPEN,
+	CLIENT_CLOSING, // nothing is taken from it any more; what it has not taken yet is sent
+	// We hang up on a worker that leads. It may live on with a valid token, so its term is revoked, and it is gone
+	// only when its own end of the connection is closed (W3, W12).
+	CLIENT_EXPELLED,
+	CLIENT_DEAD,
+};
+
+struct client {
+	struct server *server;
+	int fd;
+	struct ucred peer;
+	struct loop_watch *watch;
+	enum client_state state;
+	bool has_work;   // there may be complete lines, or a listing goes on
+	bool is_active;  // in server->active
+	bool is_leaving; // in server->leaving
+	bool is_blocked; // the socket takes no more for now
+	struct line_splitter input;
+	struct buffer output;
+	struct listing listing;
+	uint8_t *watching; // a bit for each post; NULL: none
+	bool watches_all;  // also what is configured later
+	struct member *members;
+	size_t member_count;
+	struct client *prev, *next;
+	struct client *active_prev, *active_next;
+	struct client *leaving_next;
+};
+
+// Who is waiting for server_answer().
+struct asking {
+	struct client *client; // NULL: nobody
+	struct member *member; // where it asks for a seat
+	bool silent;           // it was answered long ago
+};
+
+struct server {
+	struct server_setup setup;
+	int listen_fd;
+	struct loop_watch *listen_watch;
+	int spare_fd;         // given up to refuse a connection when there is no other
+	int64_t paused_until; // accepting is given up until then; 0: it is not
+	int again_fd;         // always readable
+	struct loop_watch *again_watch;
+	struct client *clients;
+	size_t client_count;
+	bool is_full; // and the log says so
+	size_t watcher_count;
+	struct client *active;  // to be looked at in this turn
+	struct client *leaving; // their workers are gone, or expelled
+	struct asking asking;
+	struct post *posts; // one a component, and perhaps room for more
+	size_t post_count;
+	uint32_t *by_name; // leases, sorted by component name
+	uint32_t *vacant;
+	size_t vacant_count;
+};
+
+// client.c
+int client_new(struct server *server, int fd);
+void client_free(struct client *client);
+void client_activate(struct client *client);
+// Handles what was received, as far as one turn goes.
+void client_work(struct client *client);
+void client_flush(struct client *client);
+// Waits for what is to be waited for; false where the client has to be looked at again in the next turn.
+bool client_rest(struct client *client);
+// The end, after what is left was sent.
+void client_close(struct client *client);
+// The end, at once. `why` is for the log; NULL: not worth a line.
+void client_drop(struct client *client, const char *why);
+// The end for a fault of its own. Where a worker of it sits in a seat, nothing more is said or heard until it closes.
+void client_expel(struct client *client, const char *why);
+// Ends a line that was begun in the client's output; for one that does not fit the client is expelled.
+void client_end_line(struct client *client, struct line_writer *writer);
+void client_ok(struct client *client);
+void client_error(struct client *client, enum wire_code code, const char *message);
+
+// seats.c
+struct member *seats_find(const struct client *client, uint32_t lease);
+// The event's answer takes the seat, queues or refuses.
+int seats_join(struct client *client, const struct election_event *event, bool extend);
+// Steps an event of the worker in the seat.
+void seats_step(struct client *client, const struct election_event *event);
+void seats_leave(struct member *member);
+void seats_drop_all(struct client *client);
+
+// request.c
+void request_handle(struct client *client, char *text, size_t size);
+// -ENOENT where there is no such component.
+int server_find_component(const struct server *server, const char *name, uint32_t *ret) MUST_CHECK;
+void server_index_components(struct server *server);
+
+// listing.c
+void listing_begin(struct client *client, enum listing_kind kind, uint32_t first, uint32_t end);
+void listing_go_on(struct client *client);
+// The client's marks of what it watches, for as many posts.
+int listing_reserve(struct client *client, size_t post_count) MUST_CHECK;
+// Components from `first` to `end` are new.
+void listing_add(struct client *client, uint32_t first, uint32_t end);
+
+static inline const char *server_component(const struct server *server, uint32_t lease)
+{
+	return server->setup.config->components[lease].name;
+}
+
+static inline uint32_t server_component_count(const struct server *server)
+{
+	return (uint32_t)server->setup.config->component_count;
+}
+
+// One that is configured no more is not to be seen, but while a term of it ends.
+static inline bool server_shows(const struct server *server, uint32_t lease)
+{
+	return !server->setup.config->components[lease].removed ||
+	       server->setup.election->leases[lease].state == LEASE_DRAINING;
+}
+
+static inline bool client_output_is_high(const struct client *client)
+{
+	size_t limit = client->output.limit / 2;
+	return buffer_size(&client->output) >= (limit < SERVER_OUTPUT_HIGH ? limit : SERVER_OUTPUT_HIGH);
+}
+
+static inline int64_t whole_ms(int64_t ns)
+{
+	return ns > 0 ? ns / NS_PER_MS : 0;
+}
+
+#endif

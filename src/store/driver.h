@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a driver is: plain blocking code with a deadline, called on the store's thread only.
+#ifndef TENURE_STORE_DRIVER_H
+#define TENURE_STORE_DRIVER_H
+
+#include "store.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+
+// Raised when the tables change; `init` upgrades from every lower version.
+#define SCHEMA_VERSION 1
+
+// The connection to one database; each driver has its own.
+struct store_link;
+
+struct store_names {
+	const char *const *name;
+	size_t count;
+};
+
+// A driver returns soon after `deadline_at`, or after `abort_fd` became readable.
+struct store_call {
+	const struct exchange_request *request;
+	int64_t deadline_at;
+	int abort_fd;
+};
+
+// What a driver fills: all is zero, there is room for a grant of every claim and a row of every name, and the reply
+// points there. Outcome EXCHANGE_OK is the driver's to say.
+struct store_answer {
+	struct exchange_reply *reply;
+	struct exchange_grant *grants;
+	struct exchange_row *rows;
+};
+
+struct store_driver {
+	const char *name;
+	// These are store.h's.
+	int (*check)(const struct store_config *config, char ret_text[static EXCHANGE_TEXT_SIZE]);
+	int (*init_schema)(const struct store_config *config, char ret_text[static EXCHANGE_TEXT_SIZE]);
+	int (*print_schema)(const struct store_config *config, FILE *out);
+	// Does not connect; `config` passed the check, and it and `names` outlive the link.
+	int (*open)(struct store_link **ret, const struct store_config *config, const struct store_names *names);
+	// `names` have grown, those that were there are in their places. NULL: nothing of the link depends on that.
+	// Where it fails, it is asked again before the next exchange.
+	int (*grow)(struct store_link *link);
+	void (*exchange)(struct store_link *link, const struct store_call *call, struct store_answer *answer);
+	// Between exchanges: the descriptor to wait on, or -1, and what to do when it is readable. True: something
+	// was announced by others, or the connection is gone.
+	int (*hint_fd)(struct store_link *link);
+	bool (*take_hint)(struct store_link *link);
+	void (*close)(struct store_link *link);
+};
+
+extern const struct store_driver store_postgresql;
+extern const struct store_driver store_mysql;
+extern const struct store_driver store_sqlite;
+extern const struct store_driver store_memory;
+
+// Writes a text of one line.
+void store_text(char ret_text[static EXCHANGE_TEXT_SIZE], const char *format, ...) PRINTF_LIKE(2, 3);
+void store_text_v(char ret_text[static EXCHANGE_TEXT_SIZE], const char *format, va_list arguments) PRINTF_LIKE(2, 0);
+// Sets outcome and text.
+void store_answer_fail(struct store_answer *answer, enum exchange_outcome outcome, const char *format, ...)
+	PRINTF_LIKE(3, 4);
+// Milliseconds from now until `deadline_at` for poll(2), rounded up: 0 where it passed.
+int store_milliseconds_left(int64_t deadline_at);
+// A thread that no signal interrupts; 0 or -errno.
+int store_start_thread(pthread_t *ret, void *(*run_thread)(void *), void *argument) MUST_CHECK;
+
+#endif

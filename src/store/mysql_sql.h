@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// The SQL of the driver for MySQL and MariaDB, as far as it does not depend on
+// the request. In it stands
+//   ~ for the database that holds the tables, quoted, with its dot, or for
+//   nothing, # for the table of status variables, and ^ for the variable with
+//   the server's identity: each vendor has its own.
+#ifndef TENURE_STORE_MYSQL_SQL_H
+#define TENURE_STORE_MYSQL_SQL_H
+
+// Which life of the server it is (rule 3). Uptime is whole seconds since the
+// second of the start, and is counted, as UNIX_TIMESTAMP() is, from the second
+// in which the statement began: within one statement their difference is the
+// same for the whole life of the server, whatever the clock does. The commands
+// that make a primary of a replica and the other way round are counted too: a
+// server can get its role back without having been restarted.
+//
+// The nodes of a Galera cluster share the cluster's state.
+#define LIFE \
+	"SELECT CASE WHEN s.state <> '' THEN CONCAT('galera/', s.state)" \
+	" ELSE CONCAT_WS('/', ^, @@server_id, LEFT(@@hostname, 48), " \
+	"UNIX_TIMESTAMP() - s.uptime, s.roles) END" \
+	" AS incarnation, s.unready FROM (SELECT" \
+	" MAX(CASE VARIABLE_NAME WHEN 'WSREP_CLUSTER_STATE_UUID' THEN " \
+	"VARIABLE_VALUE ELSE '' END) AS state," \
+	" MAX(CASE VARIABLE_NAME WHEN 'WSREP_PROVIDER_NAME' THEN VARIABLE_VALUE <> " \
+	"'' ELSE 0 END) >" \
+	" MAX(CASE VARIABLE_NAME WHEN 'WSREP_READY' THEN VARIABLE_VALUE = 'ON' " \
+	"ELSE 0 END) AS unready," \
+	" CAST(MAX(CASE VARIABLE_NAME WHEN 'UPTIME' THEN VARIABLE_VALUE ELSE '' " \
+	"END) AS SIGNED) AS uptime," \
+	" CAST(SUM(CASE WHEN VARIABLE_NAME LIKE 'COM%' THEN VARIABLE_VALUE ELSE 0 " \
+	"END) AS SIGNED) AS roles" \
+	" FROM # WHERE VARIABLE_NAME IN ('UPTIME', 'WSREP_CLUSTER_STATE_UUID', " \
+	"'WSREP_PROVIDER_NAME', 'WSREP_READY'," \
+	" 'COM_CHANGE_MASTER', 'COM_CHANGE_REPLICATION_SOURCE', 'COM_START_SLAVE', " \
+	"'COM_STOP_SLAVE'," \
+	" 'COM_START_ALL_SLAVES', 'COM_STOP_ALL_SLAVES', 'COM_SLAVE_START', " \
+	"'COM_SLAVE_STOP', 'COM_REPLICA_START'," \
+	" 'COM_REPLICA_STOP', 'COM_GROUP_REPLICATION_START', " \
+	"'COM_GROUP_REPLICATION_STOP')) s"
+
+// Only a writable server counts, also where the user could write all the same
+// (W25).
+static const char sql_head[] =
+	"SELECT g.incarnation, g.unready, @@global.read_only IN ('0', 'OFF') AND "
+	"NOT @@innodb_read_only,"
+	" st.schema_version, st.incarnation, st.generation FROM (" LIFE ") g LEFT JOIN ~tenure_store st ON st.id = 1";
+
+static const char sql_renew[] = "UPDATE ~tenure_session SET seq = seq + 1, "
+				"renewed_at = UTC_TIMESTAMP(6) WHERE id = ";
+
+static const char sql_rows[] = "SELECT l.component, l.session, l.node, l.term, s.seq, s.lease_ms,"
+			       " TIMESTAMPDIFF(MICROSECOND, s.renewed_at, UTC_TIMESTAMP(6)),"
+			       " TIMESTAMPDIFF(MICROSECOND, l.acquired_at, UTC_TIMESTAMP(6)) DIV 1000"
+			       " FROM ~tenure_lease l LEFT JOIN ~tenure_session s ON s.id = l.session "
+			       "WHERE l.component IN (";
+
+static const char sql_strays[] = "SELECT s.id, s.seq, s.lease_ms FROM ~tenure_session s"
+				 " WHERE NOT EXISTS (SELECT 1 FROM ~tenure_lease l WHERE l.session = s.id) "
+				 "ORDER BY s.renewed_at LIMIT ";
+
+static const char sql_lock_leases[] = "SELECT component, session, term, generation FROM ~tenure_lease FORCE "
+				      "INDEX (PRIMARY) WHERE ";
+
+// What needs a privilege changes nothing: a missing one is told before it is
+// needed (W23).
+static const char *const sql_try[] = {
+	("INSERT INTO ~tenure_session (id, node, seq, lease_ms, started_at, renewed_at)"
+	 " SELECT id, node, seq, lease_ms, started_at, renewed_at FROM ~tenure_session WHERE FALSE"),
+	"UPDATE ~tenure_session SET seq = seq WHERE FALSE",
+	"DELETE FROM ~tenure_session WHERE FALSE",
+	("INSERT INTO ~tenure_lease (component, node, term, generation)"
+	 " SELECT component, node, term, generation FROM ~tenure_lease WHERE FALSE"),
+	"UPDATE ~tenure_lease SET session = session WHERE FALSE",
+	"UPDATE ~tenure_store SET generation = generation WHERE FALSE",
+};
+
+// ---- init ----
+
+// Held while tables are made, by one connection at a time; let go of at its
+// end.
+#define INIT_LOCK "CONCAT('tenure/', LEFT(SHA1(DATABASE()), 40))"
+
+// For schemas without a version. Each finds its own work done, where it was
+// interrupted later.
+static const char *const sql_init_1[] = {
+	"CREATE TABLE IF NOT EXISTS ~tenure_store (\n"
+	"  id TINYINT NOT NULL PRIMARY KEY,\n"
+	"  schema_version INT NOT NULL,\n"
+	"  incarnation VARCHAR(160) NOT NULL,\n"
+	"  generation BIGINT NOT NULL\n"
+	") ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+
+	"CREATE TABLE IF NOT EXISTS ~tenure_session (\n"
+	"  id CHAR(36) NOT NULL PRIMARY KEY,\n"
+	"  node VARCHAR(64) NOT NULL,\n"
+	"  seq BIGINT NOT NULL,\n"
+	"  lease_ms BIGINT NOT NULL,\n"
+	"  started_at DATETIME(6) NOT NULL,\n"
+	"  renewed_at DATETIME(6) NOT NULL\n"
+	") ENGINE = InnoDB CHARACTER SET ascii COLLATE ascii_bin",
+
+	"CREATE TABLE IF NOT EXISTS ~tenure_lease (\n"
+	"  component VARCHAR(64) NOT NULL PRIMARY KEY,\n"
+	"  session CHAR(36),\n"
+	"  node VARCHAR(64) NOT NULL,\n"
+	"  term BIGINT NOT NULL,\n"
+	"  generation BIGINT NOT NULL,\n"
+	"  acquired_at DATETIME(6),\n"
+	"  changed_at DATETIME(6),\n"
+	"  KEY tenure_lease_session (session)\n"
+	") ENGINE = InnoDB CHARACTER SET ascii COLLATE ascii_bin",
+
+	"CREATE OR REPLACE VIEW ~leader_leases AS\n"
+	"  SELECT l.component, CONCAT(l.node, '/', l.session) AS holder_id, "
+	"l.acquired_at,\n"
+	"    s.renewed_at + INTERVAL s.lease_ms * 1000 MICROSECOND AS expires_at, "
+	"l.term AS version\n"
+	"  FROM ~tenure_lease l LEFT JOIN ~tenure_session s ON s.id = l.session",
+
+	"DROP PROCEDURE IF EXISTS ~tenure_fence",
+};
+
+// The lock is the transaction's, so it is for a transaction to call it.
+static const char sql_init_fence[] = "CREATE PROCEDURE ~tenure_fence(the_component VARCHAR(64) CHARACTER SET "
+				     "ascii, the_term BIGINT)\n"
+				     "  READS SQL DATA SQL SECURITY DEFINER\n"
+				     "BEGIN\n"
+				     "  DECLARE leads INT DEFAULT 0;\n"
+				     "  DECLARE message VARCHAR(128) DEFAULT CONCAT('term ', COALESCE(the_term, "
+				     "'NULL'), ' of \"',\n"
+				     "    COALESCE(the_component, 'NULL'), '\" is over');\n"
+				     "  SELECT 1 INTO leads FROM ~tenure_lease l WHERE l.component = "
+				     "the_component\n"
+				     "    AND l.term = the_term AND l.session IS NOT NULL LOCK IN SHARE MODE;\n"
+				     "  IF leads = 0 THEN\n"
+				     "    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = message;\n"
+				     "  END IF;\n"
+				     "END";
+
+static const char sql_init_store[] = "INSERT IGNORE INTO ~tenure_store (id, schema_version, incarnation, "
+				     "generation)"
+				     " SELECT 1, 0, g.incarnation, 0 FROM (" LIFE ") g";
+
+static const char sql_init_version[] = "UPDATE ~tenure_store SET schema_version = 1 WHERE schema_version < 1";
+
+#endif

@@ -1,0 +1,1190 @@
+// SPDX-License-Identifier: Apache-2.0
+// The driver for PostgreSQL: an exchange is one round trip, each statement with its own commit (rule 13).
+//
+// All waiting is poll(2) here, never in libpq, so that the deadline and the store's abort are kept; only name
+// resolution is out of reach. Nothing depends on the state of a server session, so a pooler may be in between.
+//
+// What is set after connecting are limits and LISTEN, which is a hint, and they are set only where it is known that
+// the server's process is ours alone: the one that answers is the one that greeted us. A pooler greets with a number of
+// its own, or lets another process answer sooner or later, which every exchange looks at. A pooler that keeps one
+// server for each client is not told apart: polling is always right.
+#include "driver.h"
+
+#include "clock.h"
+#include "postgresql_sql.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#define SCHEMA_NAME_BYTES 63
+#define MAX_OPTIONS 96
+#define OPTION_TEXT_SIZE 32
+#define MAX_PARAMETERS 10
+// A password of fewer characters would be found in any text.
+#define SECRET_BYTES 4
+#define SQLSTATE_LENGTH 5
+#define READ_ONLY "25006"
+#define INIT_TIMEOUT_NS (10 * NS_PER_S)
+
+// The statements of an exchange in their order, then those of a new connection.
+enum statement {
+	SESSION_CREATE,
+	SESSION_RENEW,
+	SESSION_DELETE,
+	ADOPT,
+	MISSING,
+	CHANGE,
+	REPORT,
+	STRAYS,
+	SETTINGS,
+	LISTEN,
+	LOOK,
+	STATEMENTS
+};
+
+static const char *const statement_sql[STATEMENTS] = {
+	[SESSION_CREATE] = sql_session_create,
+	[SESSION_RENEW] = sql_session_renew,
+	[SESSION_DELETE] = sql_session_delete,
+	[ADOPT] = sql_adopt,
+	[MISSING] = sql_missing,
+	[CHANGE] = sql_change,
+	[REPORT] = sql_report,
+	[STRAYS] = sql_strays,
+	[SETTINGS] = sql_settings,
+	[LISTEN] = sql_listen,
+	[LOOK] = sql_look,
+};
+
+// The columns that the statements of an exchange start with, and all of LOOK's.
+enum { SERVER, VERSION, BELIEVED, HEAD_COLUMNS };
+enum { LOOK_SERVER, LOOK_PROCESS };
+
+// What depends on the timeout.
+enum { TCP_USER_TIMEOUT, KEEPALIVES_IDLE, STATEMENT_TIMEOUT, LOCK_TIMEOUT, TIMEOUT_TEXTS };
+
+struct store_link {
+	const struct store_config *config;
+	const struct store_names *names;
+	char *sql[STATEMENTS]; // with the schema
+	char *names_array;
+	PQconninfoOption *options; // what the user's conninfo says
+	char timeouts[TIMEOUT_TEXTS][OPTION_TEXT_SIZE];
+	PGconn *connection; // NULL: not connected
+	bool ended;         // the server said so
+	bool read_only;     // the server, or it was when last looked
+	bool pooled;        // something in between lets several server processes answer
+	bool warned;        // of that
+	uint64_t connections;
+	size_t first_host;      // where to start in a list of hosts
+	size_t host_count;      // 1 where there is no list
+	const char *attributes; // what libpq has to find out about a server
+	struct uuid announced;  // what an announcement of our own says
+	// Of the exchange that runs.
+	const struct store_call *call;
+	bool wrote;  // a statement that writes was answered
+	bool failed; // the answer has its outcome
+	bool broken; // the connection is to be dropped
+};
+
+// ---- errors ----
+
+struct error_class {
+	const char *sqlstate; // or its first two characters
+	enum exchange_outcome outcome;
+	bool drop; // the connection
+	const char *advice;
+};
+
+#define ADVICE_INIT "run tenurectl init"
+#define ADVICE_GRANT "grant SELECT, INSERT, UPDATE and DELETE on the tenure tables to the daemon's user"
+#define ADVICE_LOGIN "check the user and the password in the configuration, and pg_hba.conf"
+#define ADVICE_PRIMARY "name the writable primary in conninfo"
+
+// The first that fits (R7).
+static const struct error_class error_classes[] = {
+	{"40001", EXCHANGE_BUSY, false, NULL}, // serialization failure
+	{"40P01", EXCHANGE_BUSY, false, NULL}, // deadlock
+	{"55P03", EXCHANGE_BUSY, false, NULL}, // lock time-out
+	{"57014", EXCHANGE_BUSY, false, NULL}, // statement time-out
+	{"08", EXCHANGE_UNAVAILABLE, true, NULL},
+	{"53300", EXCHANGE_UNAVAILABLE, true, "raise max_connections or lower the number of clients"},
+	{"57P01", EXCHANGE_UNAVAILABLE, true, NULL}, // shut down by an administrator
+	{"57P02", EXCHANGE_UNAVAILABLE, true, NULL}, // crashed
+	{"57P03", EXCHANGE_UNAVAILABLE, true, NULL}, // starting up
+	{"57P05", EXCHANGE_UNAVAILABLE, true, NULL}, // idle_session_timeout
+	{"25P03", EXCHANGE_UNAVAILABLE, true, NULL}, // idle_in_transaction_session_timeout
+	{READ_ONLY, EXCHANGE_DENIED, true, ADVICE_PRIMARY},
+	{"55000", EXCHANGE_DENIED, true, ADVICE_PRIMARY}, // recovery began between two looks
+	{"42501", EXCHANGE_DENIED, false, ADVICE_GRANT},
+	{"42P01", EXCHANGE_DENIED, false, ADVICE_INIT}, // no such table
+	{"42703", EXCHANGE_DENIED, false, ADVICE_INIT}, // no such column
+	{"3F000", EXCHANGE_DENIED, false, ADVICE_INIT}, // no such schema
+	{"28", EXCHANGE_DENIED, true, ADVICE_LOGIN},
+	{"3D000", EXCHANGE_DENIED, true, "create the database, or name another one in conninfo"},
+	{"53100", EXCHANGE_DENIED, true, "make room on the server's disk"},
+};
+
+static const struct error_class *classify(const char *sqlstate)
+{
+	static const struct error_class other = {
+		"", EXCHANGE_DENIED, true, "this was not expected: look at the server's log"};
+	for (size_t i = 0; i < COUNT_OF(error_classes); i++)
+		if (strncmp(error_classes[i].sqlstate, sqlstate, strlen(error_classes[i].sqlstate)) == 0)
+			return &error_classes[i];
+	return &other;
+}
+
+static const char *option_value(const PQconninfoOption *options, const char *keyword)
+{
+	for (; options && options->keyword; options++)
+		if (strcmp(options->keyword, keyword) == 0)
+			return options->val;
+	return NULL;
+}
+
+static void hide(char *text, const char *secret)
+{
+	if (!secret || strlen(secret) < SECRET_BYTES)
+		return;
+	for (char *found = strstr(text, secret); found; found = strstr(found, secret))
+		memset(found, '*', strlen(secret));
+}
+
+// The first failure of an exchange is the one that is told.
+static void fail(
+	struct store_link *link, struct store_answer *answer, const struct error_class *class, const char *message)
+{
+	link->broken |= class->drop;
+	if (link->failed)
+		return;
+	link->failed = true;
+	// What was answered before may have been a write.
+	bool unsure = class->outcome == EXCHANGE_UNAVAILABLE && link->wrote;
+	char *text = NULL;
+	if (asprintf(&text, "PostgreSQL: %s%s%s", message, class->advice ? ": " : "",
+		    class->advice ? class->advice : "") < 0)
+		text = NULL;
+	if (text) {
+		hide(text, link->config->password);
+		hide(text, option_value(link->options, "password"));
+	}
+	store_answer_fail(
+		answer, unsure ? EXCHANGE_UNKNOWN : class->outcome, "%s", text ? text : "PostgreSQL: no memory");
+	free(text);
+}
+
+static void fail_by_result(struct store_link *link, struct store_answer *answer, const PGresult *result)
+{
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	static const struct error_class lost = {"", EXCHANGE_UNKNOWN, true, NULL};
+	link->read_only |= sqlstate && strcmp(sqlstate, READ_ONLY) == 0;
+	if (!sqlstate)
+		fail(link, answer, &lost, "the connection was lost while the server was answering");
+	else
+		fail(link, answer, classify(sqlstate), message ? message : sqlstate);
+}
+
+// ---- waiting ----
+
+// False where the deadline passed or the exchange is given up.
+static bool wait_for(struct store_link *link, int events)
+{
+	struct pollfd fds[] = {
+		{.fd = PQsocket(link->connection), .events = (short)events},
+		{.fd = link->call->abort_fd, .events = POLLIN},
+	};
+	for (;;) {
+		int ready = poll(fds, COUNT_OF(fds), store_milliseconds_left(link->call->deadline_at));
+		if (ready < 0 && errno == EINTR)
+			continue;
+		return ready > 0 && !fds[1].revents;
+	}
+}
+
+// The next result as PQgetResult() gives it; false where it did not come in time.
+static bool next_result(struct store_link *link, PGresult **ret)
+{
+	PGconn *connection = link->connection;
+	while (PQisBusy(connection)) {
+		int unsent = PQflush(connection);
+		if (!wait_for(link, unsent > 0 ? POLLIN | POLLOUT : POLLIN))
+			return false;
+		if (!PQconsumeInput(connection))
+			break; // what came before the end is still to be had
+	}
+	*ret = PQgetResult(connection);
+	return true;
+}
+
+// ---- connecting ----
+
+static void disconnect(struct store_link *link)
+{
+	PQfinish(link->connection);
+	link->connection = NULL;
+	link->ended = false;
+	link->pooled = false;
+}
+
+// What the server says unasked; its last words to a connection that nobody uses come this way, too.
+static void take_notice(void *argument, const PGresult *result)
+{
+	struct store_link *link = argument;
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+	link->ended |= severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
+// `list` with its items rotated, so that another host than the one that is silent is tried first.
+static char *rotate(const char *list, size_t by)
+{
+	size_t count = 1;
+	for (const char *c = list; *c; c++)
+		count += *c == ',';
+	const char *start = list;
+	for (by %= count; by > 0; by--)
+		start = strchr(start, ',') + 1;
+	char *rotated = NULL;
+	int length = start == list ? asprintf(&rotated, "%s", list)
+				   : asprintf(&rotated, "%s,%.*s", start, (int)(start - list - 1), list);
+	return length < 0 ? NULL : rotated;
+}
+
+static const char *const rotated_keywords[] = {"host", "hostaddr", "port"};
+
+struct parameters {
+	const char *keyword[MAX_OPTIONS + 1];
+	const char *value[MAX_OPTIONS + 1];
+	size_t count;
+	char *rotated[COUNT_OF(rotated_keywords)];
+};
+
+static void parameter(struct parameters *parameters, const char *keyword, const char *value)
+{
+	if (!value || parameters->count == MAX_OPTIONS)
+		return;
+	parameters->keyword[parameters->count] = keyword;
+	parameters->value[parameters->count++] = value;
+}
+
+// A later one replaces an earlier one: our defaults, what the user says, what safety asks for.
+static void collect(struct store_link *link, struct parameters *parameters)
+{
+	*parameters = (struct parameters){.count = 0};
+	parameter(parameters, "gssencmode", "disable"); // or keytabs are opened
+	parameter(parameters, "fallback_application_name", "tenured");
+	parameter(parameters, "client_encoding", "UTF8");
+	parameter(parameters, "tcp_user_timeout", link->timeouts[TCP_USER_TIMEOUT]);
+	parameter(parameters, "keepalives_idle", link->timeouts[KEEPALIVES_IDLE]);
+	parameter(parameters, "keepalives_interval", "1");
+	parameter(parameters, "keepalives_count", "3");
+	for (const PQconninfoOption *option = link->options; option->keyword; option++)
+		parameter(parameters, option->keyword, option->val);
+	for (size_t i = 0; i < COUNT_OF(rotated_keywords); i++) {
+		const char *list = option_value(link->options, rotated_keywords[i]);
+		parameters->rotated[i] = list ? rotate(list, link->first_host) : NULL;
+		parameter(parameters, rotated_keywords[i], parameters->rotated[i]);
+	}
+	parameter(parameters, "password", link->config->password);
+	parameter(parameters, "target_session_attrs", link->attributes);
+}
+
+// Takes out the lines that say where in the server's source it happened, and joins the others.
+static void tidy_message(char *message)
+{
+	char *end = message;
+	for (char *line = message; *line;) {
+		size_t length = strcspn(line, "\n");
+		bool last = line[length] == '\0';
+		if (length && strncmp(line, "LOCATION:", strlen("LOCATION:")) != 0) {
+			if (end != message)
+				*end++ = ' ';
+			memmove(end, line, length);
+			end += length;
+		}
+		line += length + !last;
+	}
+	*end = '\0';
+}
+
+// The last SQLSTATE in a verbose message, "FATAL:  28P01: …"; libpq has no other way to tell it.
+static void find_sqlstate(char ret[static SQLSTATE_LENGTH + 1], const char *message)
+{
+	ret[0] = '\0';
+	for (const char *found = strstr(message, ":  "); found; found = strstr(found + 1, ":  ")) {
+		const char *state = found + strlen(":  ");
+		size_t length = strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+		if (length == SQLSTATE_LENGTH && state[length] == ':')
+			snprintf(ret, SQLSTATE_LENGTH + 1, "%.*s", SQLSTATE_LENGTH, state);
+	}
+	if (strstr(message, "session is read-only") || strstr(message, "server is in hot standby mode"))
+		snprintf(ret, SQLSTATE_LENGTH + 1, READ_ONLY);
+}
+
+static void fail_connecting(struct store_link *link, struct store_answer *answer)
+{
+	static const struct error_class unreachable = {"", EXCHANGE_UNAVAILABLE, true, NULL};
+	char sqlstate[SQLSTATE_LENGTH + 1];
+	find_sqlstate(sqlstate, PQerrorMessage(link->connection));
+	char *message = strdup(PQerrorMessage(link->connection));
+	if (message)
+		tidy_message(message);
+	fail(link, answer, sqlstate[0] ? classify(sqlstate) : &unreachable, message ? message : "no connection");
+	free(message);
+}
+
+static bool await_connection(struct store_link *link, struct store_answer *answer)
+{
+	static const struct error_class silent = {"", EXCHANGE_UNAVAILABLE, true, NULL};
+	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+	while (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING) {
+		if (!wait_for(link, status == PGRES_POLLING_READING ? POLLIN : POLLOUT)) {
+			link->first_host++;
+			fail(link, answer, &silent, "no connection within the timeout");
+			return false;
+		}
+		status = PQconnectPoll(link->connection);
+	}
+	if (status == PGRES_POLLING_OK)
+		return true;
+	fail_connecting(link, answer);
+	return false;
+}
+
+static bool connect_server(struct store_link *link, struct store_answer *answer)
+{
+	static const struct error_class no_memory = {"", EXCHANGE_UNAVAILABLE, true, NULL};
+	struct parameters parameters;
+	collect(link, &parameters);
+	link->connection = PQconnectStartParams(parameters.keyword, parameters.value, 0);
+	for (size_t i = 0; i < COUNT_OF(rotated_keywords); i++)
+		free(parameters.rotated[i]);
+	if (!link->connection) {
+		fail(link, answer, &no_memory, "no memory for a connection");
+		return false;
+	}
+	PQsetNoticeReceiver(link->connection, take_notice, link);
+	PQsetErrorVerbosity(link->connection, PQERRORS_VERBOSE);
+	if (PQstatus(link->connection) == CONNECTION_BAD) {
+		fail_connecting(link, answer);
+		return false;
+	}
+	if (!await_connection(link, answer))
+		return false;
+	PQsetnonblocking(link->connection, 1);
+	link->connections++;
+	return true;
+}
+
+// ---- parameters of statements ----
+
+typedef void write_item(FILE *out, const struct store_link *link, const struct exchange_request *request, size_t i);
+
+// The text of an array; NULL where memory ran out.
+static char *array_text(
+	const struct store_link *link, const struct exchange_request *request, size_t count, write_item *write)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	if (!out)
+		return NULL;
+	fputc('{', out);
+	for (size_t i = 0; i < count; i++) {
+		if (i)
+			fputc(',', out);
+		write(out, link, request, i);
+	}
+	fputc('}', out);
+	bool failed = ferror(out);
+	if (fclose(out) != 0 || failed) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+// Names have no characters that would have to be escaped.
+static void write_name(FILE *out, const struct store_link *link, uint32_t lease)
+{
+	fprintf(out, "\"%s\"", link->names->name[lease]);
+}
+
+static void write_uuid(FILE *out, const struct uuid *id)
+{
+	char text[UUID_TEXT_SIZE];
+	uuid_format(id, text);
+	fputs(uuid_is_none(id) ? "NULL" : text, out);
+}
+
+#define ITEM(name) \
+	static void name(FILE *out, const struct store_link *link, const struct exchange_request *request, size_t i)
+#define UNUSED(argument) (void)(argument)
+
+ITEM(every_name)
+{
+	UNUSED(request);
+	write_name(out, link, (uint32_t)i);
+}
+ITEM(release_name)
+{
+	write_name(out, link, request->releases[i].lease);
+}
+ITEM(release_term)
+{
+	UNUSED(link);
+	fprintf(out, "%lld", (long long)request->releases[i].term);
+}
+ITEM(claim_name)
+{
+	write_name(out, link, request->claims[i].lease);
+}
+ITEM(claim_missing)
+{
+	UNUSED(link);
+	fputc(request->claims[i].missing ? 't' : 'f', out);
+}
+ITEM(claim_holder)
+{
+	UNUSED(link);
+	write_uuid(out, &request->claims[i].holder);
+}
+ITEM(claim_seq)
+{
+	UNUSED(link);
+	fprintf(out, "%lld", (long long)request->claims[i].holder_seq);
+}
+ITEM(claim_term)
+{
+	UNUSED(link);
+	fprintf(out, "%lld", (long long)request->claims[i].term);
+}
+ITEM(sweep_session)
+{
+	UNUSED(link);
+	write_uuid(out, &request->sweeps[i].session);
+}
+ITEM(sweep_seq)
+{
+	UNUSED(link);
+	fprintf(out, "%lld", (long long)request->sweeps[i].seq);
+}
+
+// ---- sending ----
+
+static bool send_statement(struct store_link *link, enum statement which, int count, const char *const *values)
+{
+	return PQsendQueryParams(link->connection, link->sql[which], count, NULL, values, NULL, NULL, 0) &&
+	       PQpipelineSync(link->connection);
+}
+
+static bool send_session(struct store_link *link, const struct exchange_request *request, enum statement which)
+{
+	char id[UUID_TEXT_SIZE], lease_ms[OPTION_TEXT_SIZE];
+	uuid_format(&request->session, id);
+	snprintf(lease_ms, sizeof lease_ms, "%lld", (long long)request->lease_ms);
+	const char *values[] = {id, link->config->node, lease_ms};
+	return send_statement(link, which, which == SESSION_CREATE ? 3 : 1, values);
+}
+
+struct array {
+	size_t count;
+	write_item *write;
+};
+
+// `first` are the parameters before the arrays.
+static bool send_arrays(struct store_link *link, const struct exchange_request *request, enum statement which,
+	const char *const *first, size_t first_count, const struct array *arrays, size_t array_count)
+{
+	const char *values[MAX_PARAMETERS];
+	char *texts[MAX_PARAMETERS] = {NULL};
+	bool sent = true;
+	for (size_t i = 0; i < first_count; i++)
+		values[i] = first[i];
+	for (size_t i = 0; i < array_count; i++) {
+		texts[i] = array_text(link, request, arrays[i].count, arrays[i].write);
+		values[first_count + i] = texts[i];
+		sent &= texts[i] != NULL;
+	}
+	sent = sent && send_statement(link, which, (int)(first_count + array_count), values);
+	for (size_t i = 0; i < array_count; i++)
+		free(texts[i]);
+	return sent;
+}
+
+static bool send_missing(struct store_link *link, const struct exchange_request *request)
+{
+	const struct array arrays[] = {
+		{request->claim_count, claim_name},
+		{request->claim_count, claim_missing},
+	};
+	return send_arrays(link, request, MISSING, NULL, 0, arrays, COUNT_OF(arrays));
+}
+
+static bool send_change(struct store_link *link, const struct exchange_request *request)
+{
+	const struct array arrays[] = {
+		{request->release_count, release_name},
+		{request->release_count, release_term},
+		{request->claim_count, claim_name},
+		{request->claim_count, claim_holder},
+		{request->claim_count, claim_seq},
+		{request->claim_count, claim_term},
+		{request->sweep_count, sweep_session},
+		{request->sweep_count, sweep_seq},
+	};
+	char id[UUID_TEXT_SIZE];
+	uuid_format(&request->session, id);
+	const char *first[] = {id, request->incarnation.text};
+	return send_arrays(link, request, CHANGE, first, COUNT_OF(first), arrays, COUNT_OF(arrays));
+}
+
+static bool send_one(struct store_link *link, const struct exchange_request *request, enum statement which)
+{
+	const char *value = NULL;
+	char number[OPTION_TEXT_SIZE];
+	switch (which) {
+	case SESSION_CREATE:
+	case SESSION_RENEW:
+	case SESSION_DELETE:
+		return send_session(link, request, which);
+	case ADOPT:
+		value = request->incarnation.text;
+		return send_statement(link, which, 1, &value);
+	case MISSING:
+		return send_missing(link, request);
+	case CHANGE:
+		return send_change(link, request);
+	case REPORT:
+		value = request->report ? link->names_array : "{}";
+		return send_statement(link, which, 1, &value);
+	case STRAYS:
+		snprintf(number, sizeof number, "%d", EXCHANGE_STRAYS);
+		value = number;
+		return send_statement(link, which, 1, &value);
+	case SETTINGS: {
+		const char *values[] = {link->timeouts[STATEMENT_TIMEOUT], link->timeouts[LOCK_TIMEOUT]};
+		return send_statement(link, which, COUNT_OF(values), values);
+	}
+	case LISTEN:
+	case LOOK:
+	case STATEMENTS:
+	default:
+		return send_statement(link, which, 0, NULL);
+	}
+}
+
+// ---- receiving ----
+
+static int64_t number_at(const PGresult *result, int row, int column)
+{
+	return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+static struct uuid uuid_at(const PGresult *result, int row, int column)
+{
+	struct uuid id;
+	return uuid_parse(PQgetvalue(result, row, column), &id) < 0 ? (struct uuid){0} : id;
+}
+
+static void take_incarnation(const PGresult *result, int column, struct incarnation *ret)
+{
+	snprintf(ret->text, sizeof ret->text, "%s", PQgetvalue(result, 0, column));
+}
+
+// These are false where this server is not to be used.
+static bool take_server(struct store_link *link, struct store_answer *answer, const PGresult *result)
+{
+	static const struct error_class other_server = {"", EXCHANGE_UNKNOWN, true, NULL};
+	struct exchange_reply *reply = answer->reply;
+	struct incarnation server;
+	char message[EXCHANGE_TEXT_SIZE];
+	take_incarnation(result, SERVER, &server);
+	if (!server.text[0]) {
+		link->read_only = true;
+		snprintf(message, sizeof message, "the server at %s, port %s, is read-only", PQhost(link->connection),
+			PQport(link->connection));
+		fail(link, answer, classify(READ_ONLY), message);
+		return false;
+	}
+	if (reply->server.text[0] && !incarnation_equal(&reply->server, &server)) {
+		fail(link, answer, &other_server, "the server changed during an exchange");
+		return false;
+	}
+	reply->server = server;
+	return true;
+}
+
+static bool take_head(struct store_link *link, struct store_answer *answer, const PGresult *result)
+{
+	static const struct error_class bad_version = {"", EXCHANGE_DENIED, true, NULL};
+	char message[EXCHANGE_TEXT_SIZE];
+	if (!take_server(link, answer, result))
+		return false;
+	take_incarnation(result, BELIEVED, &answer->reply->believed);
+	int64_t version = number_at(result, 0, VERSION);
+	if (version == SCHEMA_VERSION)
+		return true;
+	snprintf(message, sizeof message, "schema version %lld found, %d needed: run %s", (long long)version,
+		SCHEMA_VERSION, version < SCHEMA_VERSION ? "tenurectl init" : "the tenured that goes with it");
+	fail(link, answer, &bad_version, message);
+	return false;
+}
+
+static void take_process(struct store_link *link, const PGresult *result, int column)
+{
+	link->pooled |= number_at(result, 0, column) != PQbackendPID(link->connection);
+}
+
+static void take_session(struct store_answer *answer, const PGresult *result)
+{
+	answer->reply->session_alive = number_at(result, 0, HEAD_COLUMNS) == 1;
+}
+
+static void take_grants(struct store_answer *answer, const struct exchange_request *request, const PGresult *result)
+{
+	enum { NR = HEAD_COLUMNS, TERM };
+	struct exchange_reply *reply = answer->reply;
+	for (int i = 0; i < PQntuples(result); i++) {
+		size_t nr = (size_t)number_at(result, i, NR);
+		if (nr < 1 || nr > request->claim_count || reply->grant_count == request->claim_count)
+			continue; // no grant: the one row that is always there
+		answer->grants[reply->grant_count++] = (struct exchange_grant){
+			.lease = request->claims[nr - 1].lease,
+			.term = (uint64_t)number_at(result, i, TERM),
+		};
+	}
+}
+
+static void take_rows(struct store_link *link, struct store_answer *answer, const PGresult *result)
+{
+	enum { NR = HEAD_COLUMNS + 1, EXISTS, HOLDER, NODE, TERM, SEQ, LEASE_MS, AGE, SINCE };
+	size_t count = link->names->count;
+	for (size_t i = 0; i < count; i++)
+		answer->rows[i] = (struct exchange_row){.lease = (uint32_t)i};
+	for (int i = 0; i < PQntuples(result); i++) {
+		size_t nr = (size_t)number_at(result, i, NR);
+		if (nr < 1 || nr > count || *PQgetvalue(result, i, EXISTS) != 't')
+			continue;
+		struct exchange_row *row = &answer->rows[nr - 1];
+		row->exists = true;
+		row->holder = uuid_at(result, i, HOLDER);
+		snprintf(row->node, sizeof row->node, "%s", PQgetvalue(result, i, NODE));
+		row->term = (uint64_t)number_at(result, i, TERM);
+		row->holder_alive = !PQgetisnull(result, i, SEQ);
+		row->holder_seq = row->holder_alive ? number_at(result, i, SEQ) : -1;
+		row->holder_lease_ms = number_at(result, i, LEASE_MS);
+		row->holder_age_us = number_at(result, i, AGE);
+		row->since_ms = number_at(result, i, SINCE);
+	}
+	answer->reply->row_count = count;
+}
+
+static void take_report(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
+	const PGresult *result)
+{
+	take_process(link, result, HEAD_COLUMNS);
+	if (request->report)
+		take_rows(link, answer, result);
+}
+
+static void take_strays(struct store_answer *answer, const PGresult *result)
+{
+	enum { ID = HEAD_COLUMNS, SEQ, LEASE_MS };
+	struct exchange_reply *reply = answer->reply;
+	for (int i = 0; i < PQntuples(result) && reply->stray_count < EXCHANGE_STRAYS; i++)
+		if (!PQgetisnull(result, i, ID))
+			reply->strays[reply->stray_count++] = (struct exchange_stray){
+				.session = uuid_at(result, i, ID),
+				.seq = number_at(result, i, SEQ),
+				.lease_ms = number_at(result, i, LEASE_MS),
+			};
+}
+
+static void take_result(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
+	enum statement which, const PGresult *result)
+{
+	if (which == SETTINGS || which == LISTEN)
+		return;
+	if (which == LOOK) {
+		take_process(link, result, LOOK_PROCESS);
+		(void)take_server(link, answer, result);
+		return;
+	}
+	if (!take_head(link, answer, result))
+		return;
+	link->wrote |= which <= CHANGE;
+	if (which == SESSION_CREATE || which == SESSION_RENEW || which == SESSION_DELETE)
+		take_session(answer, result);
+	else if (which == CHANGE)
+		take_grants(answer, request, result);
+	else if (which == REPORT)
+		take_report(link, request, answer, result);
+	else if (which == STRAYS)
+		take_strays(answer, result);
+}
+
+// Everything up to the statement's own sync. Unless the connection is broken, the next statement can be read then.
+static void receive_statement(struct store_link *link, const struct exchange_request *request,
+	struct store_answer *answer, enum statement which)
+{
+	static const struct error_class late = {"", EXCHANGE_UNKNOWN, true, NULL};
+	for (;;) {
+		PGresult *result = NULL;
+		if (!next_result(link, &result)) {
+			fail(link, answer, &late, "no answer within the timeout");
+			return;
+		}
+		ExecStatusType status = PQresultStatus(result);
+		if (status == PGRES_TUPLES_OK)
+			take_result(link, request, answer, which, result);
+		else if (result && status != PGRES_COMMAND_OK && status != PGRES_PIPELINE_SYNC)
+			fail_by_result(link, answer, result);
+		PQclear(result);
+		if (!result && PQstatus(link->connection) == CONNECTION_BAD)
+			fail(link, answer, &late, "the connection was lost");
+		if (status == PGRES_PIPELINE_SYNC || link->broken)
+			return;
+	}
+}
+
+// ---- the exchange ----
+
+static bool round_trip(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
+	const bool wanted[static STATEMENTS])
+{
+	static const struct error_class unsent = {"", EXCHANGE_UNAVAILABLE, true, NULL};
+	static const struct error_class partly_sent = {"", EXCHANGE_UNKNOWN, true, NULL};
+	bool any = false;
+	for (enum statement which = 0; which < STATEMENTS; which++) {
+		if (!wanted[which])
+			continue;
+		if (!send_one(link, request, which)) {
+			fail(link, answer, any ? &partly_sent : &unsent, "the connection was lost");
+			return false;
+		}
+		any = true;
+	}
+	for (enum statement which = 0; which < STATEMENTS && !link->broken; which++)
+		if (wanted[which])
+			receive_statement(link, request, answer, which);
+	return !link->failed;
+}
+
+// The look comes first: a read-only server is not asked for more, which would be an error in its log (R16).
+static bool try_server(struct store_link *link, struct store_answer *answer)
+{
+	// An empty change tells whether the privileges are there, before they are needed (W23), and has the server
+	// load what it needs for one, which takes longer than the change itself.
+	static const bool look[STATEMENTS] = {[LOOK] = true};
+	static const bool settle[STATEMENTS] = {[CHANGE] = true, [SETTINGS] = true, [LISTEN] = true};
+	static const bool settle_pooled[STATEMENTS] = {[CHANGE] = true};
+	static const struct exchange_request nothing;
+	static const struct error_class no_pipeline = {"", EXCHANGE_UNAVAILABLE, true, NULL};
+	link->read_only = false;
+	if (!connect_server(link, answer))
+		return false;
+	if (!PQenterPipelineMode(link->connection)) {
+		fail(link, answer, &no_pipeline, "the connection was lost");
+		return false;
+	}
+	return round_trip(link, &nothing, answer, look) &&
+	       round_trip(link, &nothing, answer, link->pooled ? settle_pooled : settle);
+}
+
+// For the next host, with what it answered.
+static void leave_server(struct store_link *link, struct store_answer *answer)
+{
+	struct exchange_reply *reply = answer->reply;
+	disconnect(link);
+	link->first_host++;
+	link->read_only = false;
+	link->failed = false;
+	link->broken = false;
+	reply->text[0] = '\0';
+	reply->server.text[0] = '\0';
+	reply->grant_count = 0;
+	reply->stray_count = 0;
+}
+
+// W25. libpq's target_session_attrs would ask a pooler, which may answer with what its server once was.
+static bool connect_and_look(struct store_link *link, struct store_answer *answer)
+{
+	bool found = try_server(link, answer);
+	for (size_t tried = 1; !found && link->read_only && tried < link->host_count; tried++) {
+		leave_server(link, answer);
+		found = try_server(link, answer);
+	}
+	if (found) {
+		link->wrote = false;
+		return true;
+	}
+	// Nothing of the exchange was sent.
+	if (answer->reply->outcome == EXCHANGE_UNKNOWN)
+		answer->reply->outcome = EXCHANGE_UNAVAILABLE;
+	link->broken = true;
+	return false;
+}
+
+// The last moment to leave it.
+static bool is_in_time(struct store_link *link, struct store_answer *answer)
+{
+	static const struct error_class late = {"", EXCHANGE_UNAVAILABLE, false, NULL};
+	struct pollfd abort = {.fd = link->call->abort_fd, .events = POLLIN};
+	if (poll(&abort, 1, 0) == 0 && clock_now_ns() < link->call->deadline_at)
+		return true;
+	fail(link, answer, &late, "connecting took the whole timeout");
+	return false;
+}
+
+// So that a connection that ended while nobody looked costs a reconnection and not an exchange.
+static void drop_if_dead(struct store_link *link)
+{
+	if (!link->connection)
+		return;
+	bool alive = true;
+	struct pollfd input = {.fd = PQsocket(link->connection), .events = POLLIN};
+	// Last words are read before the end is.
+	while (alive && poll(&input, 1, 0) > 0)
+		alive = PQconsumeInput(link->connection);
+	// PQisBusy() parses what was read.
+	if (!alive || PQisBusy(link->connection) || link->ended)
+		disconnect(link);
+}
+
+static void choose(const struct exchange_request *request, bool ret_wanted[static STATEMENTS])
+{
+	ret_wanted[SESSION_CREATE] = request->session_op == EXCHANGE_SESSION_CREATE;
+	ret_wanted[SESSION_RENEW] = request->session_op == EXCHANGE_SESSION_RENEW;
+	ret_wanted[SESSION_DELETE] = request->session_op == EXCHANGE_SESSION_DELETE;
+	ret_wanted[ADOPT] = request->adopt;
+	for (size_t i = 0; i < request->claim_count; i++)
+		ret_wanted[MISSING] |= request->claims[i].missing;
+	ret_wanted[CHANGE] = request->release_count || request->claim_count || request->sweep_count;
+	ret_wanted[REPORT] = true; // the last look at the incarnation, and at what is believed
+	ret_wanted[STRAYS] = request->strays;
+}
+
+static void warn_of_pooler(struct store_link *link, struct store_answer *answer)
+{
+	if (!link->pooled || link->warned)
+		return;
+	link->warned = true;
+	store_text(answer->reply->text,
+		"PostgreSQL: a pooler is in between, through which LISTEN is of no use: polling "
+		"instead, so that a hand-over takes up to a poll: for faster ones name the "
+		"server itself in conninfo");
+}
+
+static bool carry_out(struct store_link *link, struct store_answer *answer, const bool wanted[static STATEMENTS])
+{
+	return (link->connection || connect_and_look(link, answer)) && is_in_time(link, answer) &&
+	       round_trip(link, link->call->request, answer, wanted);
+}
+
+static void postgresql_exchange(struct store_link *link, const struct store_call *call, struct store_answer *answer)
+{
+	bool wanted[STATEMENTS] = {false};
+	link->call = call;
+	link->wrote = false;
+	link->failed = false;
+	link->broken = false;
+	link->read_only = false;
+	link->announced = call->request->session;
+	choose(call->request, wanted);
+	drop_if_dead(link);
+	bool connected = link->connection;
+	bool done = carry_out(link, answer, wanted);
+	// Nothing of it was executed: another server may take it at once.
+	if (!done && connected && link->read_only && !link->wrote) {
+		leave_server(link, answer);
+		done = carry_out(link, answer, wanted);
+	}
+	if (done) {
+		answer->reply->outcome = EXCHANGE_OK;
+		answer->reply->connection = link->connections;
+		answer->reply->deaf = link->pooled;
+		warn_of_pooler(link, answer);
+	}
+	if (link->broken)
+		disconnect(link);
+	link->call = NULL;
+}
+
+// ---- hints ----
+
+static int postgresql_hint_fd(struct store_link *link)
+{
+	return link->connection ? PQsocket(link->connection) : -1;
+}
+
+static bool postgresql_take_hint(struct store_link *link)
+{
+	drop_if_dead(link);
+	if (!link->connection)
+		return true;
+	char own[UUID_TEXT_SIZE];
+	uuid_format(&link->announced, own);
+	bool hint = false;
+	for (PGnotify *notice = PQnotifies(link->connection); notice; notice = PQnotifies(link->connection)) {
+		hint |= strcmp(notice->extra, own) != 0;
+		PQfreemem(notice);
+	}
+	return hint;
+}
+
+// ---- opening and closing ----
+
+static int check_options(const PQconninfoOption *options, char ret_text[static EXCHANGE_TEXT_SIZE])
+{
+	static const char *const keywords[] = {"host", "hostaddr"};
+	for (size_t i = 0; i < COUNT_OF(keywords); i++) {
+		const char *host = option_value(options, keywords[i]);
+		// The rest of a password in a URI would be a host's name, and be told when it cannot be reached.
+		if (host && strchr(host[0] == '@' ? host + 1 : host, '@')) {
+			store_text(ret_text, "conninfo: a host name has an @: write an @ in a password as %%40");
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int parse_conninfo(
+	const struct store_config *config, PQconninfoOption **ret, char ret_text[static EXCHANGE_TEXT_SIZE])
+{
+	// libpq's own message repeats parts of the string, and so of a password.
+	PQconninfoOption *options = config->conninfo ? PQconninfoParse(config->conninfo, NULL) : NULL;
+	if (!options) {
+		store_text(ret_text,
+			"driver postgresql needs conninfo: key=value pairs of libpq, with values in single "
+			"quotes where they have blanks, or a postgresql:// URI");
+		return -EINVAL;
+	}
+	int error = check_options(options, ret_text);
+	if (error < 0) {
+		PQconninfoFree(options);
+		return error;
+	}
+	*ret = options;
+	return 0;
+}
+
+static bool is_given(const char *text)
+{
+	return text && text[0];
+}
+
+static int postgresql_check(const struct store_config *config, char ret_text[static EXCHANGE_TEXT_SIZE])
+{
+	PQconninfoOption *options;
+	int error = parse_conninfo(config, &options, ret_text);
+	if (error < 0)
+		return error;
+	PQconninfoFree(options);
+	if (is_given(config->schema) && strlen(config->schema) > SCHEMA_NAME_BYTES) {
+		store_text(ret_text, "schema: %d bytes at most", SCHEMA_NAME_BYTES);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+// A quoted identifier.
+static void write_identifier(FILE *out, const char *name)
+{
+	fputc('"', out);
+	for (; *name; name++)
+		fputs(*name == '"' ? "\"\"" : (char[]){*name, '\0'}, out);
+	fputc('"', out);
+}
+
+// `sql` with the schema in place of every @; NULL where memory ran out.
+static char *with_schema(const char *sql, const char *schema)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	if (!out)
+		return NULL;
+	for (; *sql; sql++) {
+		if (*sql != '@') {
+			fputc(*sql, out);
+		} else if (is_given(schema)) {
+			write_identifier(out, schema);
+			fputc('.', out);
+		}
+	}
+	bool failed = ferror(out);
+	if (fclose(out) != 0 || failed) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static void postgresql_close(struct store_link *link)
+{
+	disconnect(link);
+	PQconninfoFree(link->options);
+	for (size_t i = 0; i < STATEMENTS; i++)
+		free(link->sql[i]);
+	free(link->names_array);
+	free(link);
+}
+
+// Limits that end a statement on the server before the exchange's deadline: an answer is better than none.
+static void set_timeouts(struct store_link *link)
+{
+	int64_t timeout_ms = link->config->timeout_ns / NS_PER_MS;
+	const int64_t values[TIMEOUT_TEXTS] = {
+		[TCP_USER_TIMEOUT] = timeout_ms,
+		[KEEPALIVES_IDLE] = (timeout_ms + 999) / 1000,
+		[STATEMENT_TIMEOUT] = timeout_ms * 3 / 4,
+		[LOCK_TIMEOUT] = timeout_ms / 2,
+	};
+	for (size_t i = 0; i < TIMEOUT_TEXTS; i++)
+		snprintf(link->timeouts[i], sizeof link->timeouts[i], "%lld", (long long)(values[i] ? values[i] : 1));
+}
+
+static size_t count_hosts(const PQconninfoOption *options)
+{
+	const char *hosts = option_value(options, "host");
+	const char *addresses = option_value(options, "hostaddr");
+	size_t count = 1;
+	for (const char *c = hosts ? hosts : addresses; c && *c; c++)
+		count += *c == ',';
+	return count;
+}
+
+static int postgresql_open(struct store_link **ret, const struct store_config *config, const struct store_names *names)
+{
+	char text[EXCHANGE_TEXT_SIZE];
+	struct store_link *link = calloc(1, sizeof *link);
+	if (!link)
+		return -ENOMEM;
+	link->config = config;
+	link->names = names;
+	set_timeouts(link);
+	int error = parse_conninfo(config, &link->options, text);
+	if (error < 0)
+		goto fail;
+	link->host_count = count_hosts(link->options);
+	link->attributes = "any";
+	error = -ENOMEM;
+	for (size_t i = 0; i < STATEMENTS; i++) {
+		link->sql[i] = with_schema(statement_sql[i], config->schema);
+		if (!link->sql[i])
+			goto fail;
+	}
+	link->names_array = array_text(link, NULL, names->count, every_name);
+	if (!link->names_array)
+		goto fail;
+	*ret = link;
+	return 0;
+fail:
+	postgresql_close(link);
+	return error;
+}
+
+static int postgresql_grow(struct store_link *link)
+{
+	char *names_array = array_text(link, NULL, link->names->count, every_name);
+	if (!names_array)
+		return -ENOMEM;
+	free(link->names_array);
+	link->names_array = names_array;
+	return 0;
+}
+
+// ---- init ----
+
+static int postgresql_print_schema(const struct store_config *config, FILE *out)
+{
+	fputs("BEGIN;\n", out);
+	if (is_given(config->schema)) {
+		fputs("SET LOCAL search_path = ", out);
+		write_identifier(out, config->schema);
+		fputs(";\n", out);
+	}
+	fputs("SET LOCAL client_min_messages = warning;\nDO $tenure$\n", out);
+	fputs(sql_init, out);
+	fputs("$tenure$;\nCOMMIT;\n", out);
+	return ferror(out) ? -EIO : 0;
+}
+
+static char *init_script(const struct store_config *config)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	if (!out)
+		return NULL;
+	bool failed = postgresql_print_schema(config, out) < 0;
+	if (fclose(out) != 0 || failed) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static void run_script(struct store_link *link, struct store_answer *answer, const char *script)
+{
+	static const struct error_class lost = {"", EXCHANGE_UNKNOWN, true, NULL};
+	PGresult *result = NULL;
+	if (!PQsendQuery(link->connection, script)) {
+		fail(link, answer, &lost, "the connection was lost");
+		return;
+	}
+	do {
+		PQclear(result);
+		if (!next_result(link, &result)) {
+			fail(link, answer, &lost, "no answer within the timeout");
+			return;
+		}
+		if (result && PQresultStatus(result) != PGRES_COMMAND_OK)
+			fail_by_result(link, answer, result);
+	} while (result);
+}
+
+static int postgresql_init_schema(const struct store_config *config, char ret_text[static EXCHANGE_TEXT_SIZE])
+{
+	static const struct store_names no_names = {.count = 0};
+	struct exchange_reply reply = {.outcome = EXCHANGE_OK};
+	struct store_answer answer = {.reply = &reply};
+	struct store_link *link;
+	int error = postgresql_open(&link, config, &no_names);
+	if (error < 0) {
+		store_text(ret_text, "PostgreSQL: %s", strerror(-error));
+		return error;
+	}
+	const struct store_call call = {.deadline_at = clock_now_ns() + INIT_TIMEOUT_NS, .abort_fd = -1};
+	link->call = &call;
+	link->attributes = "read-write"; // W25: without tables there is nothing to look at
+	char *script = init_script(config);
+	if (script && connect_server(link, &answer))
+		run_script(link, &answer, script);
+	if (!script)
+		store_text(reply.text, "PostgreSQL: no memory");
+	error = link->failed || !script ? -EIO : 0;
+	if (error < 0)
+		memcpy(ret_text, reply.text, EXCHANGE_TEXT_SIZE);
+	free(script);
+	postgresql_close(link);
+	return error;
+}
+
+const struct store_driver store_postgresql = {
+	.name = "postgresql",
+	.check = postgresql_check,
+	.init_schema = postgresql_init_schema,
+	.print_schema = postgresql_print_schema,
+	.open = postgresql_open,
+	.grow = postgresql_grow,
+	.exchange = postgresql_exchange,
+	.hint_fd = postgresql_hint_fd,
+	.take_hint = postgresql_take_hint,
+	.close = postgresql_close,
+};

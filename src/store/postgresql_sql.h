@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// The SQL of the PostgreSQL driver. An `@` before a name stands for the schema, quoted, with its dot, or nothing.
+//
+// Every statement of an exchange answers with at least one row, which starts with the server's incarnation, the
+// schema's version and the incarnation that is believed. All conditions under which a row changes are on the row
+// itself, as it is when it is locked: what a statement reads besides may be as old as its snapshot. That is sound
+// because a session that once was gone never comes back, and because one incarnation is believed at most once.
+#ifndef TENURE_STORE_POSTGRESQL_SQL_H
+#define TENURE_STORE_POSTGRESQL_SQL_H
+
+#define CHANNEL "tenure"
+
+// Empty where the server does not take writes (W25). The timeline is the one that is being written: the control
+// file's lags behind a promotion until the next checkpoint.
+#define INCARNATION \
+	"(SELECT CASE WHEN pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' THEN ''" \
+	" ELSE c.system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)" \
+	" || '/' || extract(epoch FROM pg_postmaster_start_time()) END FROM pg_control_system() c)"
+
+// A commit that was acknowledged has to survive a crash, which does not change the incarnation by itself.
+#define DURABLE \
+	"set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'local'" \
+	" ELSE current_setting('synchronous_commit') END, true)"
+
+#define HEAD "SELECT " INCARNATION ", st.schema_version, st.incarnation"
+#define FROM_STORE " FROM (SELECT 1) one LEFT JOIN @tenure_store st ON st.id = 1"
+
+static const char sql_settings[] =
+	"SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false),"
+	" set_config('default_transaction_isolation', 'read committed', false)";
+
+static const char sql_listen[] = "LISTEN " CHANNEL;
+
+// Who answers? Needs no tables.
+static const char sql_look[] = "SELECT " INCARNATION ", pg_backend_pid()";
+
+// $1 session, $2 node, $3 lease_ms
+static const char sql_session_create[] =
+	"WITH me AS (INSERT INTO @tenure_session (id, node, seq, lease_ms, started_at, renewed_at)"
+	" VALUES ($1::uuid, $2::text, 1, $3::bigint, clock_timestamp(), clock_timestamp())"
+	" ON CONFLICT DO NOTHING RETURNING 1) " HEAD ", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
+
+// $1 session
+static const char sql_session_renew[] =
+	"WITH me AS (UPDATE @tenure_session SET seq = seq + 1, renewed_at = clock_timestamp() WHERE id = $1::uuid"
+	" RETURNING 1) " HEAD ", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
+
+// $1 session
+static const char sql_session_delete[] =
+	"WITH me AS (DELETE FROM @tenure_session WHERE id = $1::uuid RETURNING 1) " HEAD
+	", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
+
+// $1 incarnation. Generations are told in microseconds: nothing can change hands as often as that, and so no term
+// that a replica lost is as large (rule 5).
+static const char sql_adopt[] =
+	"WITH server AS MATERIALIZED (SELECT " INCARNATION " AS incarnation),"
+	" me AS (UPDATE @tenure_store t SET incarnation = $1::text,"
+	" generation = greatest(t.generation + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
+	" FROM server WHERE t.incarnation <> $1::text AND server.incarnation = $1::text RETURNING 1)"
+	" SELECT server.incarnation, st.schema_version, st.incarnation, (SELECT count(*) FROM me), " DURABLE
+	" FROM server LEFT JOIN @tenure_store st ON st.id = 1";
+
+// $1 components, $2 whether missing. In one order for everybody, or two daemons would wait for each other.
+static const char sql_missing[] =
+	"WITH me AS (INSERT INTO @tenure_lease (component, node, term, generation)"
+	" SELECT m.component, '', 0, 0 FROM unnest($1::text[], $2::boolean[]) m(component, missing)"
+	" WHERE m.missing ORDER BY m.component ON CONFLICT DO NOTHING RETURNING 1) " HEAD
+	", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
+
+// $1 session, $2 incarnation, $3 $4 releases: component, term, $5 to $8 claims: component, holder, holder_seq, term,
+// $9 $10 sweeps: session, seq.
+//
+// Nothing here waits for a lock. `me` keeps this session from being swept or killed between the look and the claim.
+// Rows are locked first and decided on as they are then (`freed`, `doomed`, `eligible`); a row that was locked is
+// changed by name alone. `taken` is apart from `claimed`, since PostgreSQL checks a row that changed meanwhile again,
+// and what was deleted here is not at hand then.
+static const char sql_change[] =
+	"WITH server AS MATERIALIZED (SELECT " INCARNATION " AS incarnation),"
+	" sure AS MATERIALIZED (SELECT 1 FROM server WHERE server.incarnation = $2::text),"
+	" wanted AS MATERIALIZED (SELECT * FROM unnest($5::text[], $6::uuid[], $7::bigint[], $8::bigint[])"
+	" WITH ORDINALITY w(component, holder, seq, term, nr)),"
+	" me AS MATERIALIZED (SELECT s.id, s.node FROM @tenure_session s WHERE s.id = $1::uuid"
+	" AND EXISTS (SELECT FROM wanted) AND EXISTS (SELECT FROM sure) FOR KEY SHARE SKIP LOCKED),"
+
+	" freed AS MATERIALIZED (SELECT l.component FROM @tenure_lease l"
+	" JOIN unnest($3::text[], $4::bigint[]) r(component, term) ON r.component = l.component"
+	" WHERE l.session = $1::uuid AND l.term = r.term FOR NO KEY UPDATE OF l SKIP LOCKED),"
+	" released AS (UPDATE @tenure_lease l SET session = NULL, changed_at = clock_timestamp()"
+	" FROM freed f WHERE l.component = f.component RETURNING 1),"
+
+	" doomed AS MATERIALIZED (SELECT s.id, k.kill FROM @tenure_session s"
+	" JOIN (SELECT w.holder AS id, w.seq, true AS kill FROM wanted w WHERE w.holder <> $1::uuid"
+	" UNION SELECT u.id, u.seq, false FROM unnest($9::uuid[], $10::bigint[]) u(id, seq)) k"
+	" ON s.id = k.id AND s.seq = k.seq WHERE EXISTS (SELECT FROM sure)"
+	" AND (k.kill OR NOT EXISTS (SELECT FROM @tenure_lease l WHERE l.session = s.id))"
+	" FOR UPDATE OF s SKIP LOCKED),"
+	" deleted AS (DELETE FROM @tenure_session s USING doomed d WHERE s.id = d.id RETURNING s.id, d.kill),"
+
+	" eligible AS MATERIALIZED (SELECT l.component, l.session, l.term, l.generation, w.nr FROM @tenure_lease l"
+	" JOIN wanted w ON w.component = l.component WHERE EXISTS (SELECT FROM me)"
+	" AND (l.session IS NULL OR (l.session = w.holder AND l.term = w.term)) FOR NO KEY UPDATE OF l SKIP LOCKED),"
+	" taken AS MATERIALIZED (SELECT o.component, o.nr, me.id, me.node, st.generation,"
+	" CASE WHEN o.generation = st.generation THEN o.term + 1 ELSE greatest(o.term + 1, st.generation) END AS term"
+	" FROM eligible o CROSS JOIN me JOIN @tenure_store st ON st.id = 1 AND st.incarnation = $2::text"
+	" WHERE o.session IS NULL OR o.session = $1::uuid OR o.session IN (SELECT d.id FROM deleted d WHERE d.kill)"
+	" OR NOT EXISTS (SELECT FROM @tenure_session s WHERE s.id = o.session)),"
+	" claimed AS (UPDATE @tenure_lease l SET session = t.id, node = t.node, term = t.term,"
+	" generation = t.generation, acquired_at = clock_timestamp(), changed_at = clock_timestamp()"
+	" FROM taken t WHERE l.component = t.component RETURNING t.nr, l.term),"
+
+	" told AS MATERIALIZED (SELECT CASE WHEN EXISTS (SELECT FROM released) OR EXISTS (SELECT FROM claimed)"
+	" OR EXISTS (SELECT FROM deleted d WHERE d.kill) THEN pg_notify('" CHANNEL
+	"', $1::uuid::text) IS NULL END AS told,"
+	" " DURABLE " AS durable)"
+	" SELECT server.incarnation, st.schema_version, st.incarnation, c.nr, c.term, told.told, told.durable"
+	" FROM server CROSS JOIN told LEFT JOIN @tenure_store st ON st.id = 1 LEFT JOIN claimed c ON true";
+
+// $1 components
+static const char sql_report[] =
+	HEAD ", pg_backend_pid(), r.* " FROM_STORE
+	     " LEFT JOIN (SELECT n.nr, l.component IS NOT NULL, l.session, l.node, l.term, s.seq, s.lease_ms,"
+	     " (extract(epoch FROM clock_timestamp() - s.renewed_at) * 1000000)::bigint,"
+	     " (extract(epoch FROM clock_timestamp() - l.acquired_at) * 1000)::bigint"
+	     " FROM unnest($1::text[]) WITH ORDINALITY n(component, nr)"
+	     " LEFT JOIN @tenure_lease l ON l.component = n.component"
+	     " LEFT JOIN @tenure_session s ON s.id = l.session) r ON true";
+
+// $1 how many
+static const char sql_strays[] =
+	HEAD ", r.* " FROM_STORE " LEFT JOIN (SELECT s.id, s.seq, s.lease_ms FROM @tenure_session s"
+	     " WHERE NOT EXISTS (SELECT FROM @tenure_lease l WHERE l.session = s.id)"
+	     " ORDER BY s.renewed_at LIMIT $1::bigint) r ON true";
+
+// All of init, as one statement and so in one transaction. Whoever finds the newest version needs no privilege to
+// change anything. Each step is for schemas that are older than it.
+static const char sql_init[] =
+	"DECLARE\n"
+	"  version integer;\n"
+	"BEGIN\n"
+	"  PERFORM pg_advisory_xact_lock(hashtext('tenure init'));\n"
+	"  IF current_schema() IS NULL THEN\n"
+	"    EXECUTE 'CREATE SCHEMA ' || current_setting('search_path');\n"
+	"  END IF;\n"
+	"  IF to_regclass('tenure_store') IS NOT NULL THEN\n"
+	"    SELECT schema_version INTO version FROM tenure_store;\n"
+	"  END IF;\n"
+	"  version := coalesce(version, 0);\n"
+	"  IF version > 1 THEN\n"
+	"    RAISE EXCEPTION 'schema version % is newer than 1: use the tenurectl that goes with it', version;\n"
+	"  END IF;\n"
+	"  IF version < 1 THEN\n"
+	"    CREATE TABLE IF NOT EXISTS tenure_store (\n"
+	"      id smallint PRIMARY KEY CHECK (id = 1),\n"
+	"      schema_version integer NOT NULL,\n"
+	"      incarnation text NOT NULL,\n"
+	"      generation bigint NOT NULL\n"
+	"    );\n"
+	"    CREATE TABLE IF NOT EXISTS tenure_session (\n"
+	"      id uuid PRIMARY KEY,\n"
+	"      node text NOT NULL,\n"
+	"      seq bigint NOT NULL,\n"
+	"      lease_ms bigint NOT NULL,\n"
+	"      started_at timestamptz NOT NULL,\n"
+	"      renewed_at timestamptz NOT NULL\n"
+	"    ) WITH (fillfactor = 50);\n"
+	"    CREATE TABLE IF NOT EXISTS tenure_lease (\n"
+	"      component text PRIMARY KEY,\n"
+	"      session uuid,\n"
+	"      node text NOT NULL,\n"
+	"      term bigint NOT NULL,\n"
+	"      generation bigint NOT NULL,\n"
+	"      acquired_at timestamptz,\n"
+	"      changed_at timestamptz\n"
+	"    ) WITH (fillfactor = 50);\n"
+	"    CREATE INDEX IF NOT EXISTS tenure_lease_session ON tenure_lease (session);\n"
+	"    CREATE OR REPLACE VIEW leader_leases AS\n"
+	"      SELECT l.component, l.node || '/' || l.session AS holder_id, l.acquired_at,\n"
+	"        s.renewed_at + s.lease_ms * interval '1 millisecond' AS expires_at, l.term AS version\n"
+	"      FROM tenure_lease l LEFT JOIN tenure_session s ON s.id = l.session;\n"
+	"    EXECUTE format($fence$\n"
+	"      CREATE OR REPLACE FUNCTION tenure_fence(component text, term bigint) RETURNS void\n"
+	"      LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$\n"
+	"      BEGIN\n"
+	"        PERFORM 1 FROM %I.tenure_lease l WHERE l.component = tenure_fence.component\n"
+	"          AND l.term = tenure_fence.term AND l.session IS NOT NULL FOR SHARE;\n"
+	"        IF NOT FOUND THEN\n"
+	"          RAISE EXCEPTION 'term %% of component \"%%\" is over', term, component\n"
+	"            USING ERRCODE = 'TEN01', HINT = 'This worker does not lead any more: it has to stop.';\n"
+	"        END IF;\n"
+	"      END $body$ $fence$, current_schema());\n"
+	"    INSERT INTO tenure_store (id, schema_version, incarnation, generation)\n"
+	"      SELECT 1, 1, " INCARNATION ", 0 ON CONFLICT DO NOTHING;\n"
+	"    UPDATE tenure_store SET schema_version = 1;\n"
+	"  END IF;\n"
+	"END\n";
+
+#endif

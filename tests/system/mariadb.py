@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A MariaDB of the tests' own."""
+
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+import time
+
+import processes
+from postgres import free_port
+from replica import Store
+
+TOOL = pathlib.Path(__file__).resolve().parents[1] / "tools" / "mariadb-server"
+# What interface.md says the daemons need, on each table.
+DML = "SELECT, INSERT, UPDATE, DELETE"
+TABLES = ("tenure_store", "tenure_session", "tenure_lease")
+
+
+def owner():
+    """Whom the server runs as: not root."""
+    return "mysql" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+
+
+class MariaDB:
+    """Starts with start(). Users: root, who may do everything; tenure, the daemons'; both without a password."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.socket = self.directory / "socket"
+        self.port = free_port()
+        self.process = None
+        self.directory.mkdir(mode=0o755)
+        if os.getuid() == 0:
+            shutil.chown(self.directory, owner())
+        made = processes.spawn([TOOL, "init", self.directory], user=owner(), stderr=subprocess.PIPE, text=True)
+        output = made.communicate()[1]
+        if made.returncode != 0:
+            raise RuntimeError(output)
+
+    def start(self, *options):
+        self.process = processes.spawn(
+            [
+                *(TOOL, "run", self.directory),
+                *("--skip-networking=0", "--bind-address=127.0.0.1", f"--port={self.port}", *options),
+            ],
+            user=owner(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        end = time.monotonic() + 30
+        while subprocess.run(self.client(), input="", capture_output=True, text=True, check=False).returncode != 0:
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError("MariaDB did not start: " + (self.directory / "log").read_text()[-2000:])
+            time.sleep(0.02)
+        self.sql("CREATE USER IF NOT EXISTS tenure@localhost, tenure@'127.0.0.1'")
+        return self
+
+    def client(self, database=""):
+        return ["mariadb", "--no-defaults", "-N", f"--socket={self.socket}", "--user=root", database]
+
+    def sql(self, text, database=""):
+        result = subprocess.run(self.client(database), input=text, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise RuntimeError(result.stderr)
+        return result.stdout.strip()
+
+    def stop(self):
+        if self.process:
+            processes.send(self.process.pid, 9)
+            self.process.wait()
+            self.process = None
+
+
+class Maria(Store):
+    """One database of a server; `settings`: more keys of [store], or None in the place of a key."""
+
+    def __init__(self, server, database, **settings):
+        super().__init__()
+        self.server = server
+        self.database = database
+        self.more = settings
+
+    def settings(self, user):
+        if user == "postgres":  # the owner of everything, who makes the schema
+            return {"driver": "mysql", "socket": self.server.socket, "user": "root", "database": self.database}
+        return {
+            "driver": "mysql",
+            "socket": self.server.socket,
+            "user": user or "tenure",
+            "database": self.database,
+            **self.more,
+        }
+
+    def but(self, **settings):
+        """The same, with other keys."""
+        other = Maria(self.server, self.database)
+        other.more = settings
+        other.is_new, other.scope = False, self.scope
+        return other
+
+    def sql(self, text):
+        return self.server.sql(text, self.database)
+
+    def permit(self, *without):
+        """Gives the daemons' user what it needs, but for the tables named."""
+        for host in ("localhost", "127.0.0.1"):
+            for table in TABLES:
+                rights = "SELECT" if table in without else DML
+                self.sql(f"REVOKE ALL, GRANT OPTION FROM tenure@'{host}'" if table == TABLES[0] else "DO 0")
+                self.sql(f"GRANT {rights} ON {table} TO tenure@'{host}'")

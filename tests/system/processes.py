@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes of the tests: none outlives them, however they end."""
+
+import ctypes
+import dataclasses
+import os
+import pathlib
+import pwd
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def prctl(option, value):
+    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def spawn(command, user=None, **options):
+    """A process that dies with the thread that calls this: one that lives as long as the tests do."""
+    guard = ["setpriv", "--pdeathsig", "KILL"]
+    if user and os.getuid() == 0:
+        guard += ["--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid), "--clear-groups"]
+    options.setdefault("stdin", subprocess.DEVNULL)
+    # pylint: disable-next=consider-using-with
+    return subprocess.Popen([*guard, "--", *map(str, command)], **options)
+
+
+def send(pid, number):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _stat(pid):
+    """The fields of /proc/PID/stat from the state on, or None."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def state(pid):
+    """The state's letter of proc(5), or None where the process is gone."""
+    fields = _stat(pid)
+    return fields[0] if fields else None
+
+
+def is_running(pid):
+    return state(pid) not in (None, "Z", "X")
+
+
+def descendants(pid):
+    """Children, their children and so on."""
+    children = {}
+    for entry in os.listdir("/proc"):
+        fields = _stat(entry) if entry.isdigit() else None
+        if fields:
+            children.setdefault(int(fields[1]), []).append(int(entry))
+    found, queue = [], [pid]
+    while queue:
+        more = children.get(queue.pop(), [])
+        found += more
+        queue += more
+    return found
+
+
+def freeze(pid):
+    """Stops the process and all below it; whole when it returns."""
+    for victim in [pid] + descendants(pid):
+        send(victim, signal.SIGSTOP)
+    for victim in [pid] + descendants(pid):
+        send(victim, signal.SIGSTOP)
+        while state(victim) not in (None, "T", "Z", "X"):
+            os.sched_yield()
+
+
+def thaw(pid):
+    for victim in [pid] + descendants(pid):
+        send(victim, signal.SIGCONT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Usage:
+    """What a process holds of what could leak."""
+
+    descriptors: int
+    threads: int
+    resident_kb: int
+    cpu_s: float
+
+
+def usage(pid):
+    fields = _stat(pid)
+    tick = os.sysconf("SC_CLK_TCK")
+    return Usage(
+        descriptors=len(os.listdir(f"/proc/{pid}/fd")),
+        threads=int(fields[17]),
+        resident_kb=int(fields[21]) * os.sysconf("SC_PAGE_SIZE") // 1024,
+        cpu_s=(int(fields[11]) + int(fields[12])) / tick,
+    )
+
+
+def _kill_below():
+    """Everything that descends from us, also what is stopped or forks meanwhile."""
+    while victims := [pid for pid in descendants(os.getpid()) if is_running(pid)]:
+        for victim in victims:
+            send(victim, signal.SIGKILL)
+        try:
+            while True:
+                os.waitpid(-1, 0)
+        except ChildProcessError:
+            pass
+
+
+def supervised(work):
+    """Ends the program with what work() returns. Leaves no process and no file, also where we are killed ourselves.
+
+    We watch a reaper, in a session of its own; the reaper watches us and adopts all orphans; below it work() runs.
+    $TENURE_TEST_SHARED names a directory for all that the work needs.
+    """
+    alive_read, alive_write = os.pipe()
+    reaper = os.fork()
+    if reaper != 0:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
+        os.close(alive_read)
+        try:
+            status = os.waitpid(reaper, 0)[1]
+        except KeyboardInterrupt:
+            os._exit(128 + signal.SIGINT)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+    os.close(alive_write)
+    os.setsid()
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    shared = tempfile.mkdtemp(prefix="tenure-")
+    os.chmod(shared, 0o755)
+    worker = os.fork()
+    if worker == 0:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.close(alive_read)
+        os.environ["TENURE_TEST_SHARED"] = shared
+        sys.exit(work())
+    child = os.pidfd_open(worker)
+    poll = select.poll()
+    poll.register(child, select.POLLIN)
+    poll.register(alive_read, select.POLLIN)
+    ready = dict(poll.poll())
+    status = os.waitpid(worker, 0)[1] if child in ready else 1 << 8
+    _kill_below()
+    shutil.rmtree(shared, ignore_errors=True)
+    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""make install: what it installs works from there, others build against it, and make uninstall leaves nothing."""
+
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import unittest
+import unittest.mock
+
+import replica
+from case import SystemTest, main
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+MODE = os.environ.get("TENURE_MODE", "release")
+COMPLETION = TOP / "conf/completion"
+PROGRAM = r"""
+#include <poll.h>
+#include <stdio.h>
+#include <tenure.h>
+
+int main(int argc, char *argv[])
+{
+	struct tenure *t;
+	struct tenure_event event = {.type = TENURE_NOTHING};
+	if (argc != 2 || tenure_open(&t, argv[1], "engine") < 0)
+		return 1;
+	while (event.type != TENURE_GRANTED) {
+		struct pollfd fd = {.fd = tenure_fd(t), .events = POLLIN};
+		if (poll(&fd, 1, 10000) != 1 || tenure_process(t, &event) < 0)
+			return 2;
+	}
+	printf("term %d, valid %d\n", (int)event.term, tenure_valid(t));
+	tenure_close(t);
+	return 0;
+}
+"""
+
+
+def run(*command, **options):
+    """What it printed."""
+    result = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False, timeout=100, **options
+    )
+    assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+    return result.stdout
+
+
+@unittest.skipUnless(MODE in ("release", "debug"), f"what is installed is not built with MODE={MODE}")
+class InstallTest(SystemTest):
+    def make(self, target, *variables):
+        build = replica.BUILD if MODE == "release" else replica.BUILD.parent
+        settings = (f"B={build}", f"MODE={MODE}", "PACKAGES=mine", f"DESTDIR={self.root}")
+        run("make", "-C", TOP, *settings, target, *variables)
+
+    def files(self):
+        return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir())
+
+    def setUp(self):
+        super().setUp()
+        self.root = self.directory / "root"
+        self.root.mkdir()
+
+    def compile(self):
+        """A program that somebody wrote for what was installed."""
+        source, program = self.directory / "program.c", self.directory / "program"
+        source.write_text(PROGRAM)
+        found = {
+            "PKG_CONFIG_PATH": str(self.root / "usr/local/lib/pkgconfig"),
+            "PKG_CONFIG_SYSROOT_DIR": str(self.root),
+        }
+        flags = shlex.split(run("pkg-config", "--cflags", "--libs", "tenure", env={**os.environ, **found}))
+        run(os.environ.get("CC", "cc"), source, "-o", program, *flags)
+        return program
+
+    def test_installed(self):
+        """Installed into a directory: it elects from there, a program is built against it; uninstalled: no file left"""
+        self.make("install")
+        prefix = self.root / "usr/local"
+        with unittest.mock.patch.multiple(
+            replica, TENURED=prefix / "sbin/tenured", TENURECTL=prefix / "bin/tenurectl"
+        ):
+            node = self.replica("a").start()
+            found = {**os.environ, "LD_LIBRARY_PATH": str(prefix / "lib")}
+            self.assertEqual(run(self.compile(), node.socket, env=found), "term 1, valid 1\n")
+            done = node.ctl("run", "--once", "engine", "--", "sh", "-c", "exit 7")
+            self.assertEqual(done.returncode, 7, done.stderr)
+        self.assertIn("usr/local/lib/libtenure.so.0", self.files())
+        self.make("uninstall")
+        self.assertEqual(self.files(), [])
+        self.assertEqual([path for path in self.root.rglob("*tenure*")], [])
+
+    def test_directories(self):
+        """The usual directory variables decide where everything goes"""
+        variables = ("PREFIX=/opt/t", "libdir=/opt/t/lib64", "mandir=/m", "sbindir=/opt/t/bin")
+        self.make("install", *variables)
+        files = self.files()
+        for path in ("opt/t/bin/tenured", "opt/t/lib64/libtenure.so", "m/man8/tenured.8", "opt/t/include/tenure.h"):
+            self.assertIn(path, files)
+        self.assertEqual([path for path in files if not path.startswith(("opt/t/", "m/"))], [])
+        self.assertIn("\nlibdir=/opt/t/lib64\n", (self.root / "opt/t/lib64/pkgconfig/tenure.pc").read_text())
+        self.make("uninstall", *variables)
+        self.assertEqual(self.files(), [])
+
+
+class CompletionTest(unittest.TestCase):
+    """What the programs' own summaries name, every shell completes."""
+
+    def words(self, program):
+        text = run(program, "--help")
+        commands = re.findall(r"^  ([a-z]+)(?: |$)", text.split("examples:")[0], re.M)
+        return set(commands), set(re.findall(r"--([a-z][a-z-]+)", text.split("examples:")[0]))
+
+    def check(self, program, *names):
+        commands, options = self.words(program)
+        for name in names:
+            text = (COMPLETION / name).read_text()
+            known = set(re.findall(r"[a-z-]+", text))
+            self.assertEqual({word for word in commands if word not in known}, set(), name)
+            spelled = "-l {}" if name.endswith(".fish") else "--{}"
+            missing = {o for o in options if not re.search(re.escape(spelled.format(o)) + r"\b", text)}
+            self.assertEqual(missing, set(), name)
+        return commands, options
+
+    def test_tenurectl(self):
+        """Completions know tenurectl's commands and options"""
+        commands, options = self.check(replica.TENURECTL, "tenurectl.bash", "tenure.zsh", "tenurectl.fish")
+        self.assertTrue({"status", "run", "init"} <= commands and {"once", "timeout"} <= options)
+
+    def test_tenured(self):
+        """Completions know tenured's options"""
+        _, options = self.check(replica.TENURED, "tenured.bash", "tenure.zsh", "tenured.fish")
+        self.assertIn("check", options)
+
+    def complete(self, *words):
+        script = (
+            f'. {COMPLETION}/tenurectl.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tenurectl;'
+            ' printf "%s\\n" "${COMPREPLY[@]}"'
+        )
+        return run("bash", "-c", script, "bash", *words).split()
+
+    def test_bash(self):
+        """bash completes commands, options, values, and the command that is run"""
+        self.assertEqual(self.complete("tenurectl", "sta"), ["status"])
+        self.assertEqual(self.complete("tenurectl", "--socket", "/nowhere", "wait", "--ti"), ["--timeout"])
+        self.assertEqual(self.complete("tenurectl", "wait", "--for", "s"), ["standby"])
+        self.assertIn("true", self.complete("tenurectl", "run", "engine", "--", "tru"))
+        self.assertEqual(self.complete("tenurectl", "init", "-"), ["-c", "--config", "--print"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's start: no waiting for a tick, and none for the database."""
+
+import statistics
+
+from case import PostgresTest, main
+from events import milliseconds, now
+from replica import until
+
+STARTS = 7
+LEASE_NS = 2_000_000_000
+
+
+class StartTest(PostgresTest):
+    def first_grants(self, make_store):
+        times = []
+        for number in range(STARTS):
+            replica = self.replica(f"r{number}", make_store()).start()
+            granted = self.client(replica, "engine").wait("granted")
+            self.assertEqual(granted.number("term"), 1)
+            times.append(granted.at - replica.started_at)
+            self.feeds[-1].close()
+            replica.stop()
+        return times
+
+    def test_first_grant_sqlite(self):
+        """R2: empty SQLite database: granted within 200 ms of the daemon's start"""
+
+        def fresh():
+            (self.directory / "tenure.db").unlink(missing_ok=True)
+            return self.sqlite()
+
+        times = self.figure_times("start of the daemon to granted", self.first_grants(fresh))
+        self.assertLess(statistics.median(times), 200)
+
+    def test_first_grant_postgresql(self):
+        """R2: empty PostgreSQL database: granted within 200 ms of the daemon's start"""
+        times = self.figure_times("start of the daemon to granted", self.first_grants(self.postgres))
+        self.assertLess(statistics.median(times), 200)
+
+    def test_server_appears_later(self):
+        """R12, R3: the server is not there: ready, a follower, status says why; elects when it appears"""
+        server = self.make_server().start()
+        store = self.postgres(server=server)
+        replica = self.replica("a", store)
+        server.stop()
+        replica.start()
+        ready = milliseconds(now() - replica.started_at)
+        client = self.client(replica, "engine")
+        row = until(lambda: replica.status()["store"] == "unavailable" and replica.status(), "an outcome")
+        self.assertEqual((row["role"], row["leader"], row["ttl_ms"]), ("standby", "", "0"))
+        self.assertIn(str(server.sockets), row["error"])
+        self.assertIn("No such file", row["error"])
+        self.assertEqual(client.all("granted"), [])
+        replica.wait_log("outcome=unavailable", "No such file")
+
+        server.start()
+        appeared = now()
+        granted = client.wait("granted")
+        # Another start of the server than the one believed: one lease of doubt (rule 3).
+        self.assertGreater(granted.at - appeared, LEASE_NS // 2)
+        self.assertLess(granted.at - appeared, LEASE_NS * 1.004 + 1e9)
+        self.assertEqual(replica.status()["error"], "")
+        self.figure(f"ready after {ready:.0f} ms, leads {milliseconds(granted.at - appeared):.0f} ms after the server")
+
+    def test_two_starts_on_one_directory(self):
+        """One daemon per runtime directory: the second says so and leaves the first alone"""
+        store = self.sqlite()
+        replica = self.replica("a", store).start()
+        client = self.client(replica, "engine")
+        client.wait("granted")
+        first = replica.process
+        result = replica.run_tenured()
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("another tenured has this runtime_dir", result.stderr)
+        self.assertIn(str(first.pid), result.stderr)
+        self.assertEqual(replica.status()["role"], "leader")
+
+
+if __name__ == "__main__":
+    main()

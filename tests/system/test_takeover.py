@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""From one leader to the next on PostgreSQL: how long it takes, and that it is one at a time."""
+
+import collections
+import random
+import statistics
+import threading
+import time
+
+from case import PostgresTest, main
+from events import milliseconds, now
+
+HANDOVERS = 50
+SHUTDOWNS = 15
+CRASHES = 8
+DAEMONS = 16
+ROUNDS = 1000
+
+
+class TakeoverTest(PostgresTest):
+    def pair(self, **options):
+        store = self.postgres()
+        return [self.replica(name, store, **options).start() for name in "ab"]
+
+    def test_worker_killed(self):
+        """W14: a worker is killed, the other replica's worker leads within 50 ms at the median of 50"""
+        leading, waiting = self.pair()
+        leader = self.worker(leading)
+        leader.wait("granted")
+        times = []
+        for _ in range(HANDOVERS):
+            standby = self.worker(waiting).wait_joined()
+            killed_at = leader.kill()
+            times.append(standby.wait("granted").at - killed_at)
+            leader, leading, waiting = standby, waiting, leading
+        times = self.figure_times("SIGKILL of the worker to granted", times)
+        self.assertLess(statistics.median(times), 50)
+
+    def test_daemon_terminated(self):
+        """W12, W14: SIGTERM: revoked, then stopped, then the release, and within 50 ms of stopped another leads"""
+        leading, waiting = self.pair()
+        leader = self.client(leading, "engine", stop=False)
+        leader.wait("granted")
+        times, exits = [], []
+        for _ in range(SHUTDOWNS):
+            standby = self.client(waiting, "engine", stop=False)
+            leading.terminate()
+            revoked = leader.wait("revoked")
+            self.assertEqual(revoked.fields["reason"], "shutdown")
+            with self.assertRaises(AssertionError):
+                standby.wait("granted", timeout=0.1)  # while the worker still works
+            stopped_at = now()
+            leader.reply("stopped", revoked)
+            times.append(standby.wait("granted").at - stopped_at)
+            self.assertEqual(leading.wait_exit(), 0)
+            exits.append(now() - stopped_at)
+            leading.start()
+            leader, leading, waiting = standby, waiting, leading
+        self.figure_times("stopped to the end of the daemon", exits)
+        times = self.figure_times("stopped to granted", times)
+        self.assertLess(statistics.median(times), 50)
+
+    def test_replica_killed(self):
+        """W3, W14: daemon and worker killed together: another leads within lease + 150 ms of the last renewal"""
+        timing = {"lease": "1s", "renew": "200ms", "poll": "100ms", "timeout": "200ms"}
+        replicas = self.pair(timing=timing, component={"stop_grace": "200ms"})
+        leader, standby = [self.worker(replica).wait_joined() for replica in replicas]
+        leader.wait("granted")
+        leading, waiting = replicas
+        times = []
+        for _ in range(CRASHES):
+            # Between two renewals: none that the server has and the page has not.
+            leader.wait("extended", after=leader.mark())
+            time.sleep(random.uniform(0.02, 0.1))
+            mark = standby.mark()
+            leading.signal(9)
+            leader.kill()
+            leading.kill()
+            deadline = leading.page_deadline()
+            granted = standby.wait("granted", after=mark)
+            self.assertGreaterEqual(granted.at, deadline, "a lease was taken before its end")
+            times.append(granted.at - deadline)
+            leading.start()
+            leader, leading, waiting = standby, waiting, leading
+            standby = self.worker(waiting).wait_joined()
+        self.figure_times("after the lease's end to granted", times)
+        self.assert_within(max(times), 150_000_000)
+
+    def test_sixteen_daemons(self):
+        """R1, W3, W4: 16 daemons, one free component, 1,000 rounds: one winner each, term + 1 each"""
+        store = self.postgres()
+        replicas = [self.replica(f"d{number}", store) for number in range(DAEMONS)]
+        for replica in replicas:
+            replica.start(wait=False)
+        for replica in replicas:
+            replica.wait_ready()
+        grants = []
+        done = threading.Event()
+
+        def give_up(client, event):
+            """Free again at once; who just had it leaves the next to others."""
+            grants.append((event.number("term"), client.name))
+            if len(grants) > ROUNDS:
+                done.set()
+                client.reply("started", event)
+                return
+            client.reply("yield", event, cooldown_ms=20)
+
+        start = now()
+        for replica in replicas:
+            self.client(replica, "engine", name=replica.name, react={"granted": give_up})
+        self.assertTrue(done.wait(100), f"{len(grants)} rounds only")
+        took = milliseconds(now() - start)
+
+        self.assertEqual([term for term, _ in grants], list(range(1, ROUNDS + 2)))
+        row = store.sql("SELECT term FROM tenure_lease WHERE component = 'engine'")
+        self.assertEqual(row, str(ROUNDS + 1))
+        winners = collections.Counter(name for _, name in grants)
+        refused = sum("from=claiming to=candidate" in line for r in replicas for line in r.log.items)
+        self.figure(
+            f"{ROUNDS / took * 1000:.0f} rounds a second, {refused / ROUNDS:.1f} refused claims a round,"
+            f" {len(winners)} daemons won {min(winners.values())} to {max(winners.values())} times"
+        )
+        self.assertGreater(refused, ROUNDS, "too few claims at once to show anything")
+        self.assertGreater(len(winners), DAEMONS / 2)
+
+
+if __name__ == "__main__":
+    main()

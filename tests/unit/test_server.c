@@ -1,0 +1,934 @@
+// SPDX-License-Identifier: Apache-2.0
+// The socket server with real sockets; in the election's place a test that says what the answers are.
+#include "buffer.h"
+#include "clock.h"
+#include "loop.h"
+#include "server.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define PATIENCE_NS (10 * NS_PER_S)
+#define EVENTS 4096
+#define MANY 10000
+
+// A peer: our end of a connection, and what was heard on it.
+struct peer {
+	int fd;
+	struct loop_watch *watch;
+	struct buffer heard;
+	bool ended;
+	bool deaf; // reads nothing
+};
+
+static struct loop *loop;
+static struct config config;
+static struct election election;
+static struct server_setup setup;
+static struct server *server;
+static int *slots;
+static int64_t reported_at;
+static char store_text[64];
+static struct sockaddr_un address;
+static socklen_t address_size;
+static int listen_fd;
+// What the election was told, and what it answers.
+static struct election_event events[EVENTS];
+static size_t event_count;
+static enum election_answer answer;
+static void (*on_event)(const struct election_event *event);
+// What the loop runs for.
+static struct peer *awaited;
+static size_t awaited_size;
+static size_t awaited_events;
+static bool too_late;
+static unsigned turns;
+
+static void step(void *userdata, const struct election_event *event)
+{
+	struct election_event next = *event;
+	(void)userdata;
+	do {
+		ck_assert_uint_lt(event_count, EVENTS);
+		events[event_count++] = next;
+		server_answer(server, answer);
+		if (on_event)
+			on_event(&next);
+	} while (server_next_event(server, &next));
+}
+
+static bool is_there(void)
+{
+	if (awaited && !awaited->ended && buffer_size(&awaited->heard) < awaited_size)
+		return false;
+	return event_count >= awaited_events;
+}
+
+static void on_turn(void *userdata)
+{
+	(void)userdata;
+	turns++;
+	server_turn(server);
+	if (is_there())
+		loop_stop(loop);
+}
+
+static void on_late(void *userdata)
+{
+	(void)userdata;
+	too_late = true;
+	loop_stop(loop);
+}
+
+static void run(void)
+{
+	too_late = false;
+	loop_arm(loop, clock_now_ns() + PATIENCE_NS);
+	ck_assert_int_eq(loop_run(loop), 0);
+}
+
+static void run_for(int64_t ns)
+{
+	awaited = NULL;
+	awaited_events = SIZE_MAX;
+	loop_arm(loop, clock_now_ns() + ns);
+	ck_assert_int_eq(loop_run(loop), 0);
+	awaited_events = 0;
+}
+
+static void wait_events(size_t count)
+{
+	awaited_events = count;
+	awaited = NULL;
+	run();
+	ck_assert_msg(!too_late, "%zu events, not %zu", event_count, count);
+	awaited_events = 0;
+}
+
+static void on_peer(void *userdata, int fd, unsigned flags)
+{
+	struct peer *peer = userdata;
+	char *room;
+	(void)flags;
+	ck_assert_int_eq(buffer_reserve(&peer->heard, 65536, &room), 0);
+	ssize_t got = recv(fd, room, 65536, MSG_DONTWAIT);
+	if (got > 0)
+		buffer_commit(&peer->heard, (size_t)got);
+	else if (got == 0 || errno != EAGAIN)
+		peer->ended = true;
+	if (peer->ended)
+		loop_watch_set(peer->watch, 0);
+}
+
+static struct peer *new_peer(void)
+{
+	struct peer *peer = calloc(1, sizeof *peer);
+	peer->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(peer->fd, 0);
+	ck_assert_int_eq(connect(peer->fd, (struct sockaddr *)&address, address_size), 0);
+	buffer_init(&peer->heard, 64 * 1024 * 1024);
+	ck_assert_int_eq(loop_watch_new(loop, peer->fd, LOOP_READ, on_peer, peer, &peer->watch), 0);
+	return peer;
+}
+
+static void free_peer(struct peer *peer)
+{
+	loop_watch_free(peer->watch);
+	if (peer->fd >= 0)
+		close(peer->fd);
+	buffer_done(&peer->heard);
+	free(peer);
+}
+
+static void hang_up(struct peer *peer)
+{
+	loop_watch_free(peer->watch);
+	peer->watch = NULL;
+	close(peer->fd);
+	peer->fd = -1;
+}
+
+static void say(struct peer *peer, const char *text)
+{
+	size_t size = strlen(text);
+	ck_assert_int_eq(send(peer->fd, text, size, MSG_NOSIGNAL), (ssize_t)size);
+}
+
+static void wait_bytes(struct peer *peer, size_t size)
+{
+	awaited = peer;
+	awaited_size = size;
+	if (!is_there())
+		run();
+	awaited = NULL;
+}
+
+static void hear(struct peer *peer, const char *expected)
+{
+	size_t size = strlen(expected);
+	wait_bytes(peer, size);
+	ck_assert_msg(buffer_size(&peer->heard) >= size && memcmp(buffer_bytes(&peer->heard), expected, size) == 0,
+		"heard: %.*s\nnot:   %s", (int)buffer_size(&peer->heard), buffer_bytes(&peer->heard), expected);
+	buffer_consume(&peer->heard, size);
+}
+
+static void hear_end(struct peer *peer)
+{
+	wait_bytes(peer, SIZE_MAX);
+	ck_assert(peer->ended);
+	ck_assert_msg(buffer_size(&peer->heard) == 0, "heard: %.*s", (int)buffer_size(&peer->heard),
+		buffer_bytes(&peer->heard));
+}
+
+static void hear_line(struct peer *peer, const char *start)
+{
+	hear(peer, start);
+	const char *newline;
+	while (!(newline = memchr(buffer_bytes(&peer->heard), '\n', buffer_size(&peer->heard))) && !peer->ended)
+		wait_bytes(peer, buffer_size(&peer->heard) + 1);
+	ck_assert_ptr_nonnull(newline);
+	buffer_consume(&peer->heard, (size_t)(newline - buffer_bytes(&peer->heard)) + 1);
+}
+
+static void ask(struct peer *peer, const char *request, const char *expected)
+{
+	say(peer, request);
+	hear(peer, expected);
+}
+
+static struct peer *joined(const char *component)
+{
+	char request[256], expected[256];
+	struct peer *peer = new_peer();
+	snprintf(request, sizeof request, "join component=%s\n", component);
+	snprintf(expected, sizeof expected, "ok component=%s", component);
+	say(peer, request);
+	hear_line(peer, expected);
+	return peer;
+}
+
+static void expect_event(size_t index, enum election_event_type type, uint32_t lease, uint64_t term)
+{
+	ck_assert_uint_lt(index, event_count);
+	ck_assert_int_eq(events[index].type, type);
+	ck_assert_uint_eq(events[index].lease, lease);
+	ck_assert_uint_eq(events[index].term, term);
+}
+
+static void listen_there(void)
+{
+	// The kernel finds a name, and no file is left behind by a test that fails.
+	address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	ck_assert_int_ge(listen_fd, 0);
+	ck_assert_int_eq(bind(listen_fd, (struct sockaddr *)&address, sizeof address.sun_family), 0);
+	address_size = sizeof address;
+	ck_assert_int_eq(getsockname(listen_fd, (struct sockaddr *)&address, &address_size), 0);
+	ck_assert_int_eq(listen(listen_fd, 128), 0);
+}
+
+static void start_with(size_t component_count, struct server_limits limits)
+{
+	static const char *const names[] = {"engine", "counter", "discovery"};
+	config = (struct config){.node = "host-a"};
+	config.components = calloc(component_count, sizeof *config.components);
+	config.component_count = component_count;
+	slots = calloc(component_count, sizeof *slots);
+	election = (struct election){.lease_count = (uint32_t)component_count};
+	election.leases = calloc(component_count, sizeof *election.leases);
+	for (size_t i = 0; i < component_count; i++) {
+		char name[32];
+		snprintf(name, sizeof name, "c%zu", i);
+		config.components[i].name = strdup(i < COUNT_OF(names) ? names[i] : name);
+		config.components[i].stop_grace_ns = 2 * NS_PER_S;
+		slots[i] = (int)i + 3;
+	}
+	store_text[0] = '\0';
+	event_count = 0;
+	answer = ANSWER_OK;
+	on_event = NULL;
+	turns = 0;
+	ck_assert_int_eq(loop_new(&loop), 0);
+	listen_there();
+	setup = (struct server_setup){
+		.loop = loop,
+		.config = &config,
+		.election = &election,
+		.slots = slots,
+		.terms_path = "/run/tenure/terms",
+		.boot_id = "1b9d",
+		.store_text = store_text,
+		.reported_at = &reported_at,
+		.step = step,
+		.limits = limits,
+	};
+	ck_assert_int_eq(server_new(&server, &setup), 0);
+	ck_assert_int_eq(server_listen(server, listen_fd), 0);
+	loop_on_turn(loop, on_turn, NULL);
+	loop_on_timer(loop, on_late, NULL);
+}
+
+static void start(void)
+{
+	start_with(3, (struct server_limits){0});
+}
+
+static void stop(void)
+{
+	server_free(server);
+	loop_free(loop);
+	close(listen_fd);
+	for (size_t i = 0; i < config.component_count; i++)
+		free(config.components[i].name);
+	free(config.components);
+	free(election.leases);
+	free(slots);
+}
+
+START_TEST(hello_tells_who_is_there)
+{
+	struct peer *peer = new_peer();
+	ask(peer, "hello version=1\n",
+		"ok version=1 server=tenured/0.1.0 node=host-a session= boot=1b9d terms=/run/tenure/terms\n");
+	ck_assert_int_eq(uuid_parse("7c0e0000-0000-4000-8000-000000000001", &election.session), 0);
+	ask(peer, "hello future=yes\n",
+		"ok version=1 server=tenured/0.1.0 node=host-a "
+		"session=7c0e0000-0000-4000-8000-000000000001 boot=1b9d ");
+	hear_line(peer, "terms=");
+	say(peer, "hello version=2\n");
+	hear_line(peer, "error code=version message=");
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(errors_name_their_kind)
+{
+	static const struct {
+		const char *request, *code;
+	} cases[] = {
+		{"dance\n", "unknown-request"},
+		{"resign component=engine\n", "unknown-request"}, // comes with a later version of this daemon
+		{"granted component=engine term=1\n", "unknown-request"},
+		{"join component=nobody\n", "unknown-component"},
+		{"join component=\n", "unknown-component"},
+		{"join\n", "syntax"},
+		{"\n", "syntax"},
+		{"join  component=engine\n", "syntax"},
+		{"join component=engine component=engine\n", "syntax"},
+		{"join component=%00\n", "syntax"},
+		{"join component=engine extend=maybe\n", "syntax"},
+		{"join component=engine heartbeat_ms=0\n", "syntax"},
+		{"join component=engine heartbeat_ms=99999999999\n", "syntax"},
+		{"join component=engine term=0\n", "syntax"},
+		{"join component=engine term=-1\n", "syntax"},
+		{"started component=engine\n", "syntax"},
+		{"started component=engine term=1\n", "not-joined"},
+		{"stopped component=engine term=1\n", "not-joined"},
+		{"alive component=engine term=1\n", "not-joined"},
+		{"yield component=engine term=1\n", "not-joined"},
+		{"yield component=engine term=1 cooldown_ms=-1\n", "syntax"},
+		{"leave component=engine\n", "not-joined"},
+		{"check\n", "syntax"},
+		{"status component=nobody\n", "unknown-component"},
+		{"watch component=nobody\n", "unknown-component"},
+	};
+	struct peer *peer = new_peer();
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		char expected[64];
+		snprintf(expected, sizeof expected, "error code=%s message=", cases[i].code);
+		say(peer, cases[i].request);
+		hear_line(peer, expected);
+	}
+	ck_assert_uint_eq(event_count, 0);
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(answers_come_in_order)
+{
+	struct peer *peer = new_peer();
+	ask(peer,
+		"join component=engine\ncheck component=engine\nleave component=engine\ncheck "
+		"component=counter\nleap\n",
+		"ok component=engine slot=3\nok valid=no\nok\nok valid=no\nerror code=unknown-request");
+	expect_event(0, ELECTION_JOIN, 0, 0);
+	expect_event(1, ELECTION_GONE, 0, 0);
+	ck_assert_uint_eq(event_count, 2);
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(a_worker_says_what_the_election_hears)
+{
+	struct peer *peer = new_peer();
+	ask(peer, "join component=counter heartbeat_ms=500\n", "ok component=counter slot=4\n");
+	ask(peer, "started component=counter term=7\n", "ok\n");
+	ask(peer, "alive component=counter term=7\n", "ok\n");
+	ask(peer, "stopped component=counter term=7\n", "ok\n");
+	ask(peer, "yield component=counter term=7 cooldown_ms=250 reason=disk%20full\n", "ok\n");
+	ask(peer, "yield component=counter term=7\n", "ok\n");
+	answer = ANSWER_STALE;
+	say(peer, "stopped component=counter term=6\n");
+	hear_line(peer, "error code=stale message=");
+	expect_event(0, ELECTION_JOIN, 1, 0);
+	ck_assert_int_eq(events[0].heartbeat_ns, 500 * NS_PER_MS);
+	expect_event(1, ELECTION_STARTED, 1, 7);
+	expect_event(2, ELECTION_ALIVE, 1, 7);
+	expect_event(3, ELECTION_STOPPED, 1, 7);
+	ck_assert_int_eq(events[3].cooldown_ns, ELECTION_COOLDOWN_DEFAULT);
+	expect_event(4, ELECTION_YIELD, 1, 7);
+	ck_assert_int_eq(events[4].cooldown_ns, 250 * NS_PER_MS);
+	ck_assert_int_eq(events[5].cooldown_ns, ELECTION_COOLDOWN_DEFAULT);
+	expect_event(6, ELECTION_STOPPED, 1, 6);
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(the_worker_in_the_seat_is_told)
+{
+	struct peer *worker = joined("engine");
+	struct peer *other = joined("counter");
+	election.now = 1000 * NS_PER_MS;
+	server_tell_granted(server, 0, 42, 10996 * NS_PER_MS);
+	server_tell_extended(server, 0, 42, 12000 * NS_PER_MS);
+	server_tell_revoked(server, 0, 42, 12000 * NS_PER_MS, REASON_SHUTDOWN);
+	server_tell_granted(server, 2, 9, 12000 * NS_PER_MS); // nobody is there
+	hear(worker, "granted component=engine term=42 deadline=10996000000 ttl_ms=9996 grace_ms=2000\n"
+		     "extended component=engine term=42 deadline=12000000000 ttl_ms=11000\n"
+		     "revoked component=engine term=42 reason=shutdown deadline=12000000000\n");
+	ask(other, "check component=counter\n", "ok valid=no\n");
+	free_peer(worker);
+	free_peer(other);
+}
+END_TEST
+
+START_TEST(extensions_only_where_they_are_wanted)
+{
+	struct peer *peer = new_peer();
+	ask(peer, "join component=engine extend=no\n", "ok component=engine slot=3\n");
+	ask(peer, "join component=counter\n", "ok component=counter slot=4\n");
+	server_tell_extended(server, 0, 1, 0);
+	server_tell_extended(server, 1, 2, 0);
+	ask(peer, "check component=engine\n", "extended component=counter term=2 deadline=0 ttl_ms=0\nok valid=no\n");
+	free_peer(peer);
+}
+END_TEST
+
+static void revoke_at_join(const struct election_event *event)
+{
+	if (event->type == ELECTION_JOIN)
+		server_tell_revoked(server, event->lease, event->term, 5, REASON_EXPIRING);
+}
+
+START_TEST(the_answer_to_join_comes_first)
+{
+	struct peer *peer = new_peer();
+	on_event = revoke_at_join;
+	ask(peer, "join component=engine term=8\n",
+		"ok component=engine slot=3\nrevoked component=engine term=8 reason=expiring deadline=5\n");
+	expect_event(0, ELECTION_JOIN, 0, 8);
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(a_stale_term_does_not_join)
+{
+	struct peer *peer = new_peer();
+	answer = ANSWER_STALE;
+	say(peer, "join component=engine term=8\n");
+	hear_line(peer, "error code=stale message=");
+	answer = ANSWER_OK;
+	ask(peer, "join component=engine\n", "ok component=engine slot=3\n");
+	say(peer, "join component=engine\n");
+	hear_line(peer, "error code=busy message=");
+	ck_assert_uint_eq(event_count, 2);
+	free_peer(peer);
+}
+END_TEST
+
+// The seat was left: whoever steps the election is told that it is vacant.
+static void say_vacant(const struct election_event *event)
+{
+	answer = ANSWER_OK;
+	if (event->type == ELECTION_GONE)
+		server_tell_vacant(server, event->lease);
+}
+
+START_TEST(standbys_take_the_seat_in_order)
+{
+	struct peer *first = joined("engine");
+	answer = ANSWER_BUSY;
+	struct peer *leaver = joined("engine");
+	struct peer *second = new_peer();
+	ask(second, "join component=engine heartbeat_ms=700\n", "ok component=engine slot=3\n");
+	struct peer *third = joined("engine");
+	ck_assert_uint_eq(event_count, 4);
+	say(second, "started component=engine term=1\n");
+	hear_line(second, "error code=not-joined");
+	ask(leaver, "leave component=engine\n", "ok\n");
+	ck_assert_uint_eq(event_count, 4); // it had no seat to leave
+	on_event = say_vacant;
+	hang_up(first);
+	wait_events(6);
+	expect_event(4, ELECTION_GONE, 0, 0);
+	expect_event(5, ELECTION_JOIN, 0, 0);
+	ck_assert_int_eq(events[5].heartbeat_ns, 700 * NS_PER_MS);
+	server_tell_granted(server, 0, 2, 0);
+	hear_line(second, "granted component=engine term=2 ");
+	ask(second, "leave component=engine\n", "ok\n");
+	ck_assert_uint_eq(event_count, 8);
+	server_tell_granted(server, 0, 3, 0);
+	hear_line(third, "granted component=engine term=3 ");
+	free_peer(first);
+	free_peer(leaver);
+	free_peer(second);
+	free_peer(third);
+}
+END_TEST
+
+START_TEST(a_standby_that_is_refused_goes_on_waiting)
+{
+	answer = ANSWER_BUSY;
+	struct peer *first = joined("engine");
+	struct peer *second = joined("engine");
+	server_tell_vacant(server, 0);
+	wait_events(3); // it asked, and somebody was quicker
+	answer = ANSWER_OK;
+	server_tell_vacant(server, 0);
+	wait_events(4);
+	server_tell_granted(server, 0, 2, 0);
+	hear_line(first, "granted component=engine term=2 ");
+	free_peer(first);
+	free_peer(second);
+}
+END_TEST
+
+START_TEST(the_end_of_a_connection_is_the_end_of_its_workers)
+{
+	struct peer *peer = new_peer();
+	ask(peer, "join component=engine\njoin component=counter\n",
+		"ok component=engine slot=3\nok component=counter slot=4\n");
+	// What was said before the end still counts.
+	say(peer, "stopped component=engine term=3\n");
+	hang_up(peer);
+	wait_events(5);
+	expect_event(2, ELECTION_STOPPED, 0, 3);
+	expect_event(3, ELECTION_GONE, 0, 0);
+	expect_event(4, ELECTION_GONE, 1, 0);
+	server_tell_granted(server, 0, 4, 0);
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(a_copy_of_the_connection_keeps_the_worker)
+{
+	struct peer *peer = joined("engine");
+	int copy = dup(peer->fd);
+	hang_up(peer);
+	run_for(50 * NS_PER_MS);
+	ck_assert_uint_eq(event_count, 1);
+	close(copy);
+	wait_events(2);
+	expect_event(1, ELECTION_GONE, 0, 0);
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(check_says_whether_a_term_is_valid)
+{
+	struct peer *peer = new_peer();
+	election.leases[0].token = (struct election_token){.term = 42, .deadline = clock_now_ns() + 100 * NS_PER_S};
+	election.leases[1].token = (struct election_token){.term = 7, .deadline = clock_now_ns() - 1};
+	say(peer, "check component=engine\n");
+	hear_line(peer, "ok valid=yes term=42 deadline=");
+	say(peer, "check component=engine term=42\n");
+	hear_line(peer, "ok valid=yes term=42 deadline=");
+	ask(peer, "check component=engine term=41\n", "ok valid=no\n");
+	ask(peer, "check component=counter term=7\n", "ok valid=no\n");
+	ask(peer, "check component=discovery\n", "ok valid=no\n");
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(status_tells_all_of_a_component)
+{
+	struct peer *peer = joined("engine");
+	election.leases[0].state = LEASE_LEADING;
+	election.leases[0].seat = SEAT_WORKING;
+	election.leases[0].token = (struct election_token){.term = 42, .deadline = clock_now_ns() - 1};
+	election.leases[1].row = (struct exchange_row){
+		.exists = true, .holder_alive = true, .holder.byte = {1}, .node = "host-b", .term = 6};
+	election.answered = true;
+	election.outcome = EXCHANGE_DENIED;
+	strcpy(store_text, "no table; run tenurectl init");
+	ask(peer, "status component=engine\n",
+		"row component=engine role=leader leader=host-a term=42 since_ms=0 ttl_ms=0 worker=working workers=1 "
+		"store=denied error=no%20table%3B%20run%20tenurectl%20init node=host-a\nok\n");
+	say(peer, "status\n");
+	hear_line(peer, "row component=engine role=leader ");
+	hear_line(peer, "row component=counter role=idle leader=host-b term=6 since_ms=");
+	hear_line(peer, "row component=discovery role=idle leader= term=0 since_ms=0 ");
+	hear(peer, "ok\n");
+	free_peer(peer);
+}
+END_TEST
+
+static size_t count_lines(struct peer *peer)
+{
+	size_t lines = 0;
+	const char *bytes = buffer_bytes(&peer->heard);
+	for (size_t i = 0; i < buffer_size(&peer->heard); i++)
+		lines += bytes[i] == '\n';
+	return lines;
+}
+
+START_TEST(a_long_status_needs_little_room)
+{
+	struct peer *peer = new_peer();
+	struct peer *slow = new_peer();
+	loop_watch_set(slow->watch, 0); // takes nothing for now
+	say(slow, "status\ncheck component=engine\n");
+	ck_assert_int_eq(shutdown(slow->fd, SHUT_WR), 0); // which is no reason to keep its answers from it
+	say(peer, "status\ncheck component=engine\n");
+	while (count_lines(peer) < MANY + 2 && !peer->ended)
+		wait_bytes(peer, buffer_size(&peer->heard) + 1);
+	ck_assert_uint_eq(count_lines(peer), MANY + 2);
+	turns = 0;
+	run_for(50 * NS_PER_MS);
+	ck_assert_uint_lt(turns, 10); // nothing spins
+	loop_watch_set(slow->watch, LOOP_READ);
+	while (count_lines(slow) < MANY + 2 && !slow->ended)
+		wait_bytes(slow, buffer_size(&slow->heard) + 1);
+	ck_assert_uint_eq(count_lines(slow), MANY + 2);
+	free_peer(peer);
+	free_peer(slow);
+}
+END_TEST
+
+START_TEST(a_half_closed_connection_gets_its_answers)
+{
+	struct peer *peer = new_peer();
+	say(peer, "status\ncheck component=engine\n");
+	ck_assert_int_eq(shutdown(peer->fd, SHUT_WR), 0);
+	hear_line(peer, "row component=engine ");
+	hear_line(peer, "row component=counter ");
+	hear_line(peer, "row component=discovery ");
+	hear(peer, "ok\nok valid=no\n");
+	hear_end(peer);
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(what_waits_to_be_sent_outlives_the_end_of_input)
+{
+	struct peer *peer = new_peer();
+	ask(peer, "watch component=engine\n", "ok\nleader component=engine node= term=0\n");
+	loop_watch_set(peer->watch, 0);
+	// A line a send: the socket is full long before, and what is left would not keep the server from reading.
+	for (int i = 0; i < 1000; i++) {
+		server_tell_leader(server, 0);
+		server_turn(server);
+	}
+	ck_assert_int_eq(shutdown(peer->fd, SHUT_WR), 0);
+	run_for(20 * NS_PER_MS);
+	loop_watch_set(peer->watch, LOOP_READ);
+	wait_bytes(peer, SIZE_MAX);
+	ck_assert(peer->ended);
+	ck_assert_uint_eq(count_lines(peer), 1000);
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(watch_shows_what_is_and_what_changes)
+{
+	struct peer *all = new_peer();
+	struct peer *one = new_peer();
+	ask(all, "watch\n",
+		"ok\nleader component=engine node= term=0\nleader component=counter node= term=0\n"
+		"leader component=discovery node= term=0\n");
+	ask(one, "watch component=counter\n", "ok\nleader component=counter node= term=0\n");
+	election.leases[0].state = LEASE_LEADING;
+	election.leases[0].token.term = 5;
+	election.leases[1].row = (struct exchange_row){
+		.exists = true, .holder_alive = true, .holder.byte = {1}, .node = "host-b", .term = 6};
+	server_tell_leader(server, 0);
+	server_tell_leader(server, 1);
+	hear(all, "leader component=engine node=host-a term=5\nleader component=counter node=host-b term=6\n");
+	ask(one, "check component=engine\n", "leader component=counter node=host-b term=6\nok valid=no\n");
+	free_peer(all);
+	free_peer(one);
+}
+END_TEST
+
+// S7: who may join is asked of the kernel.
+START_TEST(users_keep_others_out)
+{
+	struct config_user items[] = {{.name = (char *)"nobody-else", .uid = getuid() + 1}};
+	struct peer *peer = new_peer();
+	config.components[0].users = (struct config_users){.items = items, .count = 1};
+	say(peer, "join component=engine\n");
+	hear_line(peer, "error code=denied message=");
+	ck_assert_uint_eq(event_count, 0);
+	items[0].uid = getuid();
+	ask(peer, "join component=engine\n", "ok component=engine slot=3\n");
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(connections_are_limited)
+{
+	struct peer *peers[2] = {new_peer(), new_peer()};
+	ask(peers[0], "check component=engine\n", "ok valid=no\n");
+	ask(peers[1], "check component=engine\n", "ok valid=no\n");
+	struct peer *third = new_peer();
+	hear_line(third, "error code=too-many message=");
+	hear_end(third);
+	hang_up(peers[0]);
+	run_for(10 * NS_PER_MS);
+	struct peer *fourth = new_peer();
+	ask(fourth, "check component=engine\n", "ok valid=no\n");
+	free_peer(peers[0]);
+	free_peer(peers[1]);
+	free_peer(third);
+	free_peer(fourth);
+}
+END_TEST
+
+START_TEST(joins_are_limited)
+{
+	struct peer *peer = new_peer();
+	ask(peer, "join component=engine\njoin component=counter\n",
+		"ok component=engine slot=3\nok component=counter slot=4\n");
+	say(peer, "join component=discovery\n");
+	hear_line(peer, "error code=too-many message=");
+	ask(peer, "leave component=engine\n", "ok\n");
+	ask(peer, "join component=discovery\n", "ok component=discovery slot=5\n");
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(lines_are_limited)
+{
+	struct peer *peer = joined("engine");
+	char longest[4097];
+	memset(longest, 'x', sizeof longest);
+	memcpy(longest, "check component=", 16);
+	longest[4095] = '\n';
+	longest[4096] = '\0';
+	say(peer, longest);
+	hear_line(peer, "error code=unknown-component");
+	longest[4095] = 'x';
+	say(peer, longest);
+	hear_line(peer, "error code=syntax");
+	hear_end(peer);
+	ck_assert_uint_eq(event_count, 2);
+	expect_event(1, ELECTION_GONE, 0, 0);
+	free_peer(peer);
+}
+END_TEST
+
+// W3, W12: that we hang up does not end the work. The worker is gone when its own end is closed, and not before.
+START_TEST(a_leader_that_is_hung_up_on_is_not_gone)
+{
+	struct peer *peer = joined("engine");
+	static char longest[5000];
+	memset(longest, 'x', sizeof longest - 1);
+	election.leases[0].token = (struct election_token){.term = 4, .deadline = INT64_MAX};
+	say(peer, longest);
+	hear_line(peer, "error code=syntax");
+	hear_end(peer);
+	run_for(20 * NS_PER_MS);
+	ck_assert_uint_eq(event_count, 2);
+	expect_event(1, ELECTION_EXPEL, 0, 0);
+	server_tell_revoked(server, 0, 4, 0, REASON_STALLED);
+	hang_up(peer);
+	wait_events(3);
+	expect_event(2, ELECTION_GONE, 0, 0);
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(a_leader_that_stops_listening_is_not_gone)
+{
+	struct peer *peer = joined("engine");
+	election.leases[0].token = (struct election_token){.term = 4, .deadline = INT64_MAX};
+	ck_assert_int_eq(shutdown(peer->fd, SHUT_RD), 0);
+	server_tell_extended(server, 0, 4, 0);
+	wait_events(2);
+	expect_event(1, ELECTION_EXPEL, 0, 0);
+	hang_up(peer);
+	wait_events(3);
+	expect_event(2, ELECTION_GONE, 0, 0);
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(last_words_count_where_nobody_hears_us)
+{
+	struct peer *peer = joined("engine");
+	say(peer, "stopped component=engine term=4\n");
+	hang_up(peer);
+	server_tell_extended(server, 0, 4, 0);
+	server_turn(server); // it cannot be sent
+	wait_events(3);
+	expect_event(1, ELECTION_STOPPED, 0, 4);
+	expect_event(2, ELECTION_GONE, 0, 0);
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(who_does_not_listen_is_dropped)
+{
+	struct peer *worker = joined("engine");
+	struct peer *watcher = new_peer();
+	ask(watcher, "watch component=counter\n", "ok\nleader component=counter node= term=0\n");
+	loop_watch_set(worker->watch, 0);
+	loop_watch_set(watcher->watch, 0);
+	// More than the socket's buffers hold, in many turns.
+	for (int i = 0; i < 20000; i++) {
+		server_tell_extended(server, 0, 1, i);
+		server_tell_leader(server, 1);
+		server_turn(server);
+	}
+	expect_event(1, ELECTION_GONE, 0, 0);
+	loop_watch_set(worker->watch, LOOP_READ);
+	loop_watch_set(watcher->watch, LOOP_READ);
+	wait_bytes(worker, SIZE_MAX);
+	wait_bytes(watcher, SIZE_MAX);
+	ck_assert(worker->ended && watcher->ended);
+	free_peer(worker);
+	free_peer(watcher);
+}
+END_TEST
+
+START_TEST(requests_without_reading_wait)
+{
+	struct peer *peer = new_peer();
+	static const char request[] = "check component=engine\n";
+	size_t said = 0;
+	loop_watch_set(peer->watch, 0);
+	// Until neither side takes any more.
+	for (int idle = 0; idle < 3; idle++) {
+		while (send(peer->fd, request, sizeof request - 1, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof request - 1) {
+			said++;
+			idle = 0;
+		}
+		run_for(5 * NS_PER_MS);
+	}
+	loop_watch_set(peer->watch, LOOP_READ);
+	wait_bytes(peer, said * strlen("ok valid=no\n"));
+	ck_assert_uint_eq(count_lines(peer), said);
+	ck_assert(!peer->ended);
+	free_peer(peer);
+}
+END_TEST
+
+START_TEST(a_flood_starves_nobody)
+{
+	struct peer *flood = new_peer();
+	struct peer *worker = joined("engine");
+	for (int i = 0; i < 170; i++)
+		say(flood, "check component=engine\n");
+	ask(worker, "stopped component=engine term=1\n", "ok\n");
+	ck_assert_uint_lt(count_lines(flood), 170);
+	wait_bytes(flood, 170 * strlen("ok valid=no\n"));
+	ck_assert_uint_eq(count_lines(flood), 170);
+	free_peer(flood);
+	free_peer(worker);
+}
+END_TEST
+
+START_TEST(no_descriptors_left_is_no_reason_to_spin)
+{
+	struct rlimit before, low;
+	struct peer *kept = joined("engine");
+	struct peer *refused[3];
+	int fillers[64], count = 0;
+	for (size_t i = 0; i < COUNT_OF(refused); i++)
+		refused[i] = new_peer();
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	low = before;
+	low.rlim_cur = (rlim_t)refused[2]->fd + 1;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	while (count < 64 && (fillers[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+		count++;
+	for (size_t i = 0; i < COUNT_OF(refused); i++) {
+		hear_line(refused[i], "error code=too-many message=");
+		hear_end(refused[i]);
+	}
+	turns = 0;
+	run_for(100 * NS_PER_MS);
+	ck_assert_uint_lt(turns, 10);
+	ask(kept, "check component=engine\n", "ok valid=no\n");
+	while (count > 0)
+		close(fillers[--count]);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	struct peer *later = new_peer();
+	ask(later, "check component=engine\n", "ok valid=no\n");
+	for (size_t i = 0; i < COUNT_OF(refused); i++)
+		free_peer(refused[i]);
+	free_peer(kept);
+	free_peer(later);
+}
+END_TEST
+
+static void start_many(void)
+{
+	start_with(MANY, (struct server_limits){0});
+}
+
+static void start_small(void)
+{
+	start_with(3, (struct server_limits){.clients = 2, .joins = 2});
+}
+
+static void start_narrow(void)
+{
+	start_with(3, (struct server_limits){.output_bytes = 8192});
+}
+
+static void add(Suite *suite, const char *name, void (*setup_fn)(void), const TTest *const *tests, size_t count)
+{
+	TCase *tests_of = tcase_create(name);
+	tcase_add_checked_fixture(tests_of, setup_fn, stop);
+	tcase_set_timeout(tests_of, 60);
+	for (size_t i = 0; i < count; i++)
+		tcase_add_test(tests_of, tests[i]);
+	suite_add_tcase(suite, tests_of);
+}
+
+#define ADD(suite, name, setup_fn, ...) \
+	add(suite, name, setup_fn, (const TTest *const[]){__VA_ARGS__}, COUNT_OF(((const TTest *const[]){__VA_ARGS__})))
+
+int main(void)
+{
+	Suite *suite = suite_create("server");
+	ADD(suite, "protocol", start, hello_tells_who_is_there, errors_name_their_kind, answers_come_in_order,
+		a_worker_says_what_the_election_hears, check_says_whether_a_term_is_valid,
+		status_tells_all_of_a_component, watch_shows_what_is_and_what_changes,
+		a_half_closed_connection_gets_its_answers, what_waits_to_be_sent_outlives_the_end_of_input,
+		users_keep_others_out);
+	ADD(suite, "seats", start, the_worker_in_the_seat_is_told, extensions_only_where_they_are_wanted,
+		the_answer_to_join_comes_first, a_stale_term_does_not_join, standbys_take_the_seat_in_order,
+		a_standby_that_is_refused_goes_on_waiting, the_end_of_a_connection_is_the_end_of_its_workers,
+		a_copy_of_the_connection_keeps_the_worker);
+	ADD(suite, "limits", start, lines_are_limited, a_leader_that_is_hung_up_on_is_not_gone,
+		a_leader_that_stops_listening_is_not_gone, last_words_count_where_nobody_hears_us,
+		requests_without_reading_wait, a_flood_starves_nobody, no_descriptors_left_is_no_reason_to_spin);
+	ADD(suite, "small", start_small, connections_are_limited, joins_are_limited);
+	ADD(suite, "narrow", start_narrow, who_does_not_listen_is_dropped);
+	ADD(suite, "many", start_many, a_long_status_needs_little_room);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
