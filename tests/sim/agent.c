@@ -383,6 +383,38 @@ static void resume(struct sim *sim, struct node *n, int64_t now)
 	}
 }
 
+static void configure(struct sim *sim, struct node *n, uint32_t lease)
+{
+	struct election_event event = {
+		.type = ELECTION_CONFIGURE,
+		.now = host_clock(&n->host, sim->now),
+		.lease = lease,
+		.timing = n->removed[lease] ? NULL : &n->lease_timings[lease],
+	};
+	step(sim, n, &event);
+}
+
+void agent_reload(struct sim *sim, struct node *n, uint32_t lease)
+{
+	if (n->alive && n->paused)
+		return;
+	n->removed[lease] = !n->removed[lease];
+	TRACE(sim, "node", n->index, "%s lease=%u", n->removed[lease] ? "removes" : "adds", lease);
+	n->lease_timings[lease] = profile_draw_lease_timing(sim, &n->timing);
+	judge_graced(sim, n, lease);
+	if (!n->alive || n->stopping)
+		return; // it reads its configuration when it starts
+	configure(sim, n, lease);
+	seat_vacant(sim, n);
+}
+
+static void configure_all(struct sim *sim, struct node *n)
+{
+	for (uint32_t i = 0; i < sim->profile.names; i++)
+		if (n->removed[i] && n->alive && !n->paused)
+			configure(sim, n, i);
+}
+
 void agent_start(struct sim *sim, struct node *n)
 {
 	if (n->alive)
@@ -411,7 +443,9 @@ void agent_start(struct sim *sim, struct node *n)
 	for (uint32_t i = 0; i < sim->worker_count; i++)
 		if (sim->workers[i].node == n->index)
 			worker_find_daemon(sim, &sim->workers[i]);
-	plain_step(sim, n, ELECTION_TIME);
+	configure_all(sim, n);
+	if (n->alive && !n->paused)
+		plain_step(sim, n, ELECTION_TIME);
 }
 
 void agent_crash(struct sim *sim, struct node *n, bool amnesia)

@@ -146,6 +146,8 @@ static void fault_in_worker(struct sim *sim, enum fault fault)
 		worker_yield(sim, w);
 	if (fault == FAULT_EXPEL)
 		agent_expel(sim, &sim->nodes[w->node], w->lease);
+	if (fault == FAULT_RELOAD)
+		agent_reload(sim, &sim->nodes[w->node], w->lease);
 }
 
 static void fault_in_database(struct sim *sim, enum fault fault)
@@ -204,6 +206,9 @@ void chaos_end(struct sim *sim)
 		struct node *n = &sim->nodes[i];
 		n->cut_until = 0;
 		agent_continue(sim, n);
+		for (uint32_t lease = 0; lease < sim->profile.names; lease++)
+			if (n->removed[lease])
+				agent_reload(sim, n, lease);
 		if (n->alive && n->stopping)
 			world_expect_rest(sim, sim->now + 2 * n->timing.lease_ns);
 		else

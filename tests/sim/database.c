@@ -15,7 +15,9 @@ static void new_incarnation(struct sim *sim)
 {
 	struct database *db = &sim->database;
 	db->epoch++;
-	snprintf(db->tables->server.text, sizeof db->tables->server.text, "server-%u", db->epoch);
+	// The nodes of a cluster share one, and it outlives them all.
+	snprintf(db->tables->server.text, sizeof db->tables->server.text, "server-%u",
+		is_cluster(sim) ? 0 : db->epoch);
 	// Servers' clocks agree to a fraction of a lease where it matters (rule 5), and not at all where it must not.
 	db->skew_ns = random_between(&sim->random, 0, sim->profile.lease_ns / 5);
 	db->skew_us = random_between(&sim->random, -3600, 3600) * NS_PER_MS;
@@ -100,7 +102,7 @@ void database_fail_over(struct sim *sim, int64_t lost_ns)
 static void commit(struct sim *sim)
 {
 	struct database *db = &sim->database;
-	if (sim->profile.chance[FAULT_DB_FAILOVER] == 0)
+	if (sim->profile.chance[FAULT_DB_FAILOVER] == 0 && !is_cluster(sim))
 		return;
 	struct tables *snapshot = db->snapshots[db->snapshot_next];
 	snapshot->name_count = db->tables->name_count;
@@ -176,6 +178,8 @@ static void connect_node(struct sim *sim, struct node *n)
 	n->connected = true;
 	n->connection++;
 	n->epoch = sim->database.epoch;
+	if (is_cluster(sim))
+		cluster_connect(sim, n);
 }
 
 // Within the time-out as often as beyond it.
@@ -328,7 +332,7 @@ static void announce(struct sim *sim, const struct exchange *x)
 }
 
 // Which of the rows that the exchange releases are taken: a bit each.
-static uint32_t taken_rows(struct sim *sim, const struct exchange *x)
+static uint32_t taken_rows(const struct sim *sim, const struct exchange *x)
 {
 	uint32_t taken = 0;
 	for (size_t i = 0; i < x->request.release_count; i++)
@@ -403,21 +407,32 @@ static void make_room(struct sim *sim)
 		t->sessions[t->session_capacity++] = (struct tables_session){0};
 }
 
-static void carry_out_session(struct sim *sim, struct exchange *x)
+// What a statement did to `t` becomes true for all, and may become what a replica knows. False: another node of the
+// cluster was quicker, and it did nothing.
+static bool finish(struct sim *sim, struct exchange *x)
 {
-	struct tables *t = sim->database.tables;
+	if (is_cluster(sim) && !cluster_certify(sim, &sim->nodes[x->node])) {
+		TRACE(sim, "server", sim->database.epoch, "conflict (#%llu)", (unsigned long long)x->request.number);
+		return false;
+	}
+	commit(sim);
+	return true;
+}
+
+static bool carry_out_session(struct sim *sim, struct exchange *x, struct tables *t)
+{
 	static const char *const names[NODES] = {"a", "b", "c", "d", "e"};
 	x->first_seen = t->server;
-	if (x->request.session_op == EXCHANGE_SESSION_CREATE)
-		make_room(sim);
 	x->reply.session_alive = tables_session(t, &x->request, names[x->node]);
 	if (x->request.session_op == EXCHANGE_SESSION_NONE)
-		return;
+		return true;
+	if (!finish(sim, x))
+		return false;
 	sim->nodes[x->node].writes++;
 	TRACE(sim, "server", sim->database.epoch, "session %02x%02x of node %u: %s (#%llu)", x->request.session.byte[0],
 		x->request.session.byte[1], x->node, x->reply.session_alive ? "written" : "no row",
 		(unsigned long long)x->request.number);
-	commit(sim);
+	return true;
 }
 
 static uint32_t count_sessions(const struct tables *t)
@@ -428,56 +443,67 @@ static uint32_t count_sessions(const struct tables *t)
 	return count;
 }
 
-static void carry_out_change(struct sim *sim, struct exchange *x)
+static bool carry_out_change(struct sim *sim, struct exchange *x, struct tables *t)
 {
 	const struct exchange_request *r = &x->request;
 	x->reply.grant_count = 0;
 	x->reply.grants = x->grants;
 	if (r->claim_count + r->release_count + r->sweep_count == 0)
-		return;
+		return true;
 	uint32_t taken = taken_rows(sim, x);
-	uint32_t sessions = r->sweep_count ? count_sessions(sim->database.tables) : 0;
-	bool changed = tables_change(sim->database.tables, r, x->grants, &x->reply.grant_count);
+	uint32_t sessions = r->sweep_count ? count_sessions(t) : 0;
+	bool changed = tables_change(t, r, x->grants, &x->reply.grant_count);
+	bool swept = r->sweep_count && sessions != count_sessions(t);
+	if (!finish(sim, x))
+		return false;
 	if (changed)
 		announce(sim, x);
-	if (changed || (r->sweep_count && sessions != count_sessions(sim->database.tables)))
+	if (changed || swept)
 		sim->nodes[x->node].writes++;
 	if (sim->trace.on)
 		trace_change(sim, x);
 	judge_releases(sim, x, taken & ~taken_rows(sim, x));
-	commit(sim);
+	return true;
 }
 
-static void carry_out(struct sim *sim, struct exchange *x)
+// The tables as the server sees them that this exchange goes to.
+static struct tables *look(struct sim *sim, const struct exchange *x)
 {
+	if (x->stage == STAGE_SESSION && x->request.session_op == EXCHANGE_SESSION_CREATE)
+		make_room(sim);
 	struct tables *t = sim->database.tables;
 	int64_t unix_ns = UNIX_EPOCH_S * NS_PER_S + sim->now + sim->database.skew_ns;
 	t->unix_time = unix_ns / NS_PER_US;
 	t->now_us = unix_ns / NS_PER_US + sim->database.skew_us;
+	return is_cluster(sim) ? cluster_view(sim, &sim->nodes[x->node]) : t;
+}
+
+// False where the statement did nothing: another was quicker.
+static bool carry_out(struct sim *sim, struct exchange *x)
+{
+	struct tables *t = look(sim, x);
 	switch ((enum stage)x->stage) {
 	case STAGE_SESSION:
-		carry_out_session(sim, x);
-		break;
+		return carry_out_session(sim, x, t);
 	case STAGE_ADOPT:
-		if (x->request.adopt) {
-			tables_adopt(t, &x->request);
-			commit(sim);
-		}
-		break;
+		if (!x->request.adopt)
+			return true;
+		tables_adopt(t, &x->request);
+		return finish(sim, x);
 	case STAGE_MISSING:
 		tables_missing(t, &x->request);
-		break;
+		return finish(sim, x);
 	case STAGE_CHANGE:
-		carry_out_change(sim, x);
-		break;
+		return carry_out_change(sim, x, t);
 	case STAGE_REPORT:
+		x->reply.deaf = !sim->profile.hints;
 		tables_report(t, &x->request, x->rows, &x->reply);
 		if (!incarnation_equal(&x->first_seen, &t->server))
 			x->outcome = EXCHANGE_UNKNOWN;
-		break;
+		return true;
 	case STAGES:
 	default:
-		break;
+		return true;
 	}
 }
 
@@ -546,7 +572,10 @@ void exchange_statement(struct sim *sim, struct exchange *x)
 		}
 		if (meets_trouble(sim, x))
 			return;
-		carry_out(sim, x);
+		if (!carry_out(sim, x)) {
+			end_early(sim, x, EXCHANGE_BUSY);
+			return;
+		}
 	}
 	reply(sim, x);
 }

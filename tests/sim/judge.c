@@ -190,6 +190,15 @@ void judge_heard_revoked(struct sim *sim, const struct worker *w, int64_t deadli
 		t->deadline = deadline;
 }
 
+void judge_graced(struct sim *sim, const struct node *n, uint32_t lease)
+{
+	for (uint32_t i = 0; i < TOKENS; i++) {
+		struct token *t = &sim->judge.tokens[lease][i];
+		if (t->term != 0 && t->node == n->index)
+			t->grace_ns = n->lease_timings[lease].stop_grace_ns;
+	}
+}
+
 // From now on the daemon has somebody to tell that the term ends.
 void judge_rejoined(struct sim *sim, struct node *n, uint32_t lease)
 {

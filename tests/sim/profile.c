@@ -43,6 +43,7 @@ static const char *const fault_names[FAULTS] = {
 	[FAULT_WORKER_PAUSE] = "worker-pause",
 	[FAULT_WORKER_YIELD] = "worker-yield",
 	[FAULT_EXPEL] = "expel",
+	[FAULT_RELOAD] = "reload",
 };
 
 static const char *const kind_names[KINDS] = {
@@ -52,6 +53,7 @@ static const char *const kind_names[KINDS] = {
 	[KIND_STALE] = "stale",
 	[KIND_LATE] = "late",
 	[KIND_MIXED] = "mixed",
+	[KIND_CLUSTER] = "cluster",
 };
 
 const char *fault_name(enum fault fault)
@@ -66,7 +68,7 @@ const char *kind_name(enum kind kind)
 
 static enum kind draw_kind(struct random *random)
 {
-	static const enum kind one_in_ten[10] = {
+	static const enum kind draws[] = {
 		KIND_STORM,
 		KIND_STORM,
 		KIND_STORM,
@@ -77,8 +79,9 @@ static enum kind draw_kind(struct random *random)
 		KIND_PRECISE,
 		KIND_LATE,
 		KIND_MIXED,
+		KIND_CLUSTER,
 	};
-	return one_in_ten[random_below(random, 10)];
+	return draws[random_below(random, COUNT_OF(draws))];
 }
 
 static int64_t percent_of(struct random *random, int64_t whole, int64_t low, int64_t high)
@@ -110,12 +113,22 @@ void profile_draw_timing(struct sim *sim, struct node *node)
 		.poll_ns = poll > 50 * MS ? poll : 50 * MS,
 		.timeout_ns = percent_of(random, room, 25, 50),
 	};
-	for (uint32_t i = 0; i < sim->profile.names; i++)
-		node->lease_timings[i] = (struct election_lease_timing){
-			.stop_grace_ns = i % 2 ? grace : grace / 2,
-			.start_timeout_ns = percent_of(random, lease, 30, 150),
-			.cooldown_ns = percent_of(random, lease, 0, 50),
-		};
+	for (uint32_t i = 0; i < sim->profile.names; i++) {
+		node->lease_timings[i] = profile_draw_lease_timing(sim, &node->timing);
+		node->lease_timings[i].stop_grace_ns = i % 2 ? grace : grace / 2;
+	}
+}
+
+// Any grace that leaves the attempts their room.
+struct election_lease_timing profile_draw_lease_timing(struct sim *sim, const struct election_timing *timing)
+{
+	struct random *random = &sim->random;
+	int64_t lease = timing->lease_ns;
+	return (struct election_lease_timing){
+		.stop_grace_ns = percent_of(random, lease, 3, 5),
+		.start_timeout_ns = percent_of(random, lease, 30, 150),
+		.cooldown_ns = percent_of(random, lease, 0, 50),
+	};
 }
 
 static void draw_chances(struct sim *sim, enum fault first, enum fault last, uint32_t on_in_ten)
@@ -136,7 +149,7 @@ static void draw_storm(struct sim *sim)
 {
 	draw_chances(sim, FAULT_LOSE_REQUEST, FAULT_LOSE_HINT, 4);
 	draw_chances(sim, FAULT_SLOW_STOP, FAULT_MUTE, 5);
-	draw_weights(sim, FAULT_PAUSE, FAULT_EXPEL, 4);
+	draw_weights(sim, FAULT_PAUSE, FAULT_RELOAD, 4);
 	for (enum fault f = FAULT_CRASH_IN_STEP; f <= FAULT_PAUSE_IN_STEP; f++)
 		sim->profile.chance[f] = (uint32_t)random_scale(&sim->random, 10, 5000);
 }
@@ -162,7 +175,7 @@ static void draw_stale(struct sim *sim)
 	draw_chances(sim, FAULT_LOSE_REQUEST, FAULT_LATE_REPLY, 3);
 	draw_chances(sim, FAULT_RECONNECT, FAULT_LOSE_HINT, 3);
 	draw_weights(sim, FAULT_PAUSE, FAULT_SHUTDOWN, 3);
-	draw_weights(sim, FAULT_WORKER_CRASH, FAULT_EXPEL, 7);
+	draw_weights(sim, FAULT_WORKER_CRASH, FAULT_RELOAD, 7);
 }
 
 static void draw_late(struct sim *sim)
@@ -174,7 +187,7 @@ static void draw_late(struct sim *sim)
 	draw_chances(sim, FAULT_SLOW_STOP, FAULT_MUTE, 5);
 	chance[FAULT_SLOW_STOP] += MILLION / 2;
 	chance[FAULT_CUT] = 8;
-	draw_weights(sim, FAULT_WORKER_CRASH, FAULT_EXPEL, 8);
+	draw_weights(sim, FAULT_WORKER_CRASH, FAULT_RELOAD, 8);
 	chance[FAULT_WORKER_CRASH] += 4;
 	draw_weights(sim, FAULT_SHUTDOWN, FAULT_LOCK, 4);
 }
@@ -197,6 +210,13 @@ static void draw_faults(struct sim *sim)
 	case KIND_MIXED:
 		draw_storm(sim);
 		chance[FAULT_DB_FAILOVER] = 0;
+		break;
+	case KIND_CLUSTER:
+		draw_storm(sim);
+		// Whoever is certified loses nothing, and a row that is held there is held on one node only.
+		chance[FAULT_DB_FAILOVER] = 0;
+		chance[FAULT_LOCK] = 0;
+		chance[FAULT_RECONNECT] = MILLION / 16;
 		break;
 	case KIND_STORM:
 	case KINDS:
@@ -260,6 +280,7 @@ void profile_draw(struct sim *sim)
 	};
 	static const int32_t errors[] = {0, 100, 1000, CLOCK_ERROR_MAX};
 	p->clock_error = errors[random_below(random, 4)];
+	p->hints &= p->kind != KIND_CLUSTER; // a wait is local to a node
 	draw_faults(sim);
 	draw_times(sim);
 	draw_delays(sim);

@@ -66,7 +66,8 @@ enum fault {
 	FAULT_WORKER_CRASH,
 	FAULT_WORKER_PAUSE,
 	FAULT_WORKER_YIELD,
-	FAULT_EXPEL, // its daemon hangs up on it
+	FAULT_EXPEL,  // its daemon hangs up on it
+	FAULT_RELOAD, // a component goes from a daemon's configuration, or comes back with other timings
 	FAULTS
 };
 
@@ -77,6 +78,7 @@ enum kind {
 	KIND_STALE,   // the database fails over again and again, nodes are cut off meanwhile
 	KIND_LATE,    // statements are carried out long after their exchange was given up
 	KIND_MIXED,   // every node has a lease of its own; nothing is lost by the database
+	KIND_CLUSTER, // a database of several nodes that share an incarnation, lag behind, and certify what they commit
 	KINDS
 };
 
@@ -134,6 +136,7 @@ struct node {
 	struct host host;
 	struct election_timing timing;
 	struct election_lease_timing lease_timings[NAMES];
+	bool removed[NAMES]; // from its configuration
 	// The daemon.
 	bool alive;
 	bool paused;
@@ -160,7 +163,9 @@ struct node {
 	uint32_t waiting_count[NAMES];
 	// Its way to the database.
 	uint64_t connection;
-	uint32_t epoch; // of the server that the connection was made to
+	uint32_t epoch;  // of the server that the connection was made to
+	int64_t lag_ns;  // KIND_CLUSTER: of that server, behind what was committed elsewhere
+	int64_t seen_to; // what was committed by then is known there
 	bool connected;
 	uint32_t exchange; // the one that is out
 	int64_t cut_from, cut_until;
@@ -237,6 +242,8 @@ struct database {
 	uint32_t snapshot_count, snapshot_next;
 	int64_t snapshot_at[SNAPSHOTS];
 	struct tables *snapshots[SNAPSHOTS];
+	// What a node of a cluster sees, and what its statement made of it.
+	struct tables *view, *changed;
 };
 
 // A term as somebody may rely on it.
@@ -352,6 +359,8 @@ static inline bool world_is_cut(const struct node *n, int64_t at)
 // ---- profile.c ----
 void profile_draw(struct sim *sim);
 void profile_draw_timing(struct sim *sim, struct node *n);
+// A component's own timings, as they may be with the node's.
+struct election_lease_timing profile_draw_lease_timing(struct sim *sim, const struct election_timing *timing);
 const char *fault_name(enum fault fault);
 const char *kind_name(enum kind kind);
 void profile_print(const struct sim *sim);
@@ -368,6 +377,18 @@ void exchange_statement(struct sim *sim, struct exchange *x);
 // Its reply has arrived, or is never going to.
 void exchange_free(struct sim *sim, struct exchange *x);
 
+// ---- cluster.c ----
+static inline bool is_cluster(const struct sim *sim)
+{
+	return sim->profile.kind == KIND_CLUSTER;
+}
+// To some node of the cluster.
+void cluster_connect(struct sim *sim, struct node *n);
+// The tables as that node sees them, for one statement to read and change.
+struct tables *cluster_view(struct sim *sim, struct node *n);
+// What the statement changed is true for all from now on; false where it was not up to date, and nothing is changed.
+bool cluster_certify(struct sim *sim, struct node *n);
+
 // ---- agent.c ----
 void agent_start(struct sim *sim, struct node *n);
 void agent_crash(struct sim *sim, struct node *n, bool amnesia);
@@ -375,6 +396,8 @@ void agent_pause(struct sim *sim, struct node *n, int64_t for_ns);
 void agent_continue(struct sim *sim, struct node *n);
 void agent_shut_down(struct sim *sim, struct node *n);
 void agent_expel(struct sim *sim, struct node *n, uint32_t lease);
+// The component leaves the node's configuration, or comes back.
+void agent_reload(struct sim *sim, struct node *n, uint32_t lease);
 void agent_timer(struct sim *sim, struct node *n);
 void agent_event(struct sim *sim, struct node *n, const struct event *event);
 
@@ -402,6 +425,8 @@ void judge_told(struct sim *sim, struct node *n, uint32_t lease, uint64_t term);
 void judge_extended(struct sim *sim, struct node *n, uint32_t lease, const struct election_note *note);
 void judge_revoked(struct sim *sim, struct node *n, uint32_t lease, const struct election_note *note);
 void judge_heard_revoked(struct sim *sim, const struct worker *w, int64_t deadline);
+// The stop_grace of the node's terms is another one.
+void judge_graced(struct sim *sim, const struct node *n, uint32_t lease);
 void judge_rejoined(struct sim *sim, struct node *n, uint32_t lease);
 void judge_ended(struct sim *sim, const struct worker *w);
 void judge_request(struct sim *sim, const struct node *n, const struct exchange_request *request);
