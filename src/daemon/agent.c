@@ -384,6 +384,7 @@ int agent_start(struct agent *agent)
 	loop_on_timer(agent->setup.loop, on_timer, agent);
 	loop_on_turn(agent->setup.loop, on_turn, agent);
 	agent->status_changed = true;
+	agent_configure_removed(agent);
 	on_timer(agent);
 	return 0;
 }

@@ -25,6 +25,9 @@ struct agent_setup {
 	void *reload_userdata;
 };
 
+// A component that leads by what the page of the last daemon shows, and is in the file no more, goes on as one that
+// a reload removed: it is resumed with the others, and revoked. 0 or -ENOMEM.
+int agent_keep_leading(struct config *config, const struct page *page) MUST_CHECK;
 // 0 or -errno after a line in the log.
 int agent_new(struct agent **ret, const struct agent_setup *setup) MUST_CHECK;
 // Leaves what is held to its deadline. Takes NULL.

@@ -44,6 +44,9 @@ void agent_step(struct agent *agent, const struct election_event *event);
 void agent_take_slots(struct agent *agent, size_t first);
 struct election_lease_timing agent_lease_timing(const struct config_component *component);
 
+// configure.c: tells the election which leases are there only until they are released.
+void agent_configure_removed(struct agent *agent);
+
 // journal.c: one line a transition (W26).
 void journal_note(struct agent *agent, const struct election_note *note);
 

@@ -68,6 +68,14 @@ static void configure_lease(struct agent *agent, uint32_t lease, const struct co
 			  });
 }
 
+void agent_configure_removed(struct agent *agent)
+{
+	const struct config *config = agent->setup.config;
+	for (uint32_t i = 0; i < config->component_count; i++)
+		if (config->components[i].removed)
+			configure_lease(agent, i, &config->components[i]);
+}
+
 void agent_configure(struct agent *agent, const struct config *config)
 {
 	const struct config *before = agent->setup.config;

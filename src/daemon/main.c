@@ -220,13 +220,15 @@ static int serve(struct daemon *daemon, struct runtime *runtime)
 
 static int run(struct daemon *daemon)
 {
-	const struct config *config = daemon->config;
+	struct config *config = daemon->config;
 	struct runtime runtime;
 	raise_descriptor_limit();
 	int error = runtime_open(&runtime, config->runtime_dir, config->component_count);
 	if (error < 0)
 		return EXIT_FAILURE;
-	error = loop_new(&daemon->loop);
+	error = agent_keep_leading(config, runtime.page);
+	if (error == 0)
+		error = loop_new(&daemon->loop);
 	// Signals before threads: they are blocked for those that come.
 	if (error == 0)
 		error = watch_signals(daemon);

@@ -2,11 +2,14 @@
 // Going on where a daemon that was killed left off (S5): all that its page shows checks out, or nothing is resumed.
 #include "agent_internal.h"
 
+#include "array.h"
+#include "clock.h"
 #include "log.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static int find_lease(const struct agent *agent, uint32_t slot, uint32_t *ret)
 {
@@ -34,7 +37,46 @@ static int check_session(const struct agent *agent, const struct page_session *s
 	return 0;
 }
 
-// Every live term must be of a configured component.
+static bool is_configured(const struct config *config, const char *component)
+{
+	for (size_t i = 0; i < config->component_count; i++)
+		if (strcmp(config->components[i].name, component) == 0)
+			return true;
+	return false;
+}
+
+static int add_removed(struct config *config, const char *component)
+{
+	struct config_component removed = {.name = strdup(component), .removed = true};
+	if (!removed.name || array_grow(&config->components, config->component_count + 1, sizeof removed) < 0) {
+		free(removed.name);
+		return -ENOMEM;
+	}
+	config->components[config->component_count++] = removed;
+	log_warning("removed", log_text("component", component),
+		log_text("does", "it leads, is in the configuration no more, and is revoked"));
+	return 0;
+}
+
+int agent_keep_leading(struct config *config, const struct page *page)
+{
+	int64_t now = clock_now_ns();
+	char why[PAGE_WHY_SIZE];
+	const char *component;
+	struct page_term term;
+	for (uint32_t slot = 0; slot < page_slot_count(page); slot++) {
+		bool leads = page_get(page, slot, now, &component, &term, why) == 0 && term.term != 0 &&
+			     term.deadline > now;
+		if (!leads || is_configured(config, component) || config->component_count == CONFIG_COMPONENTS_MAX)
+			continue;
+		int error = add_removed(config, component);
+		if (error < 0)
+			return error;
+	}
+	return 0;
+}
+
+// Every live term must be of a configured component, or of one that agent_keep_leading() had room for.
 static int check_terms(const struct agent *agent, int64_t now, uint32_t *ret_count, char why[static PAGE_WHY_SIZE])
 {
 	const struct page *page = agent->setup.runtime->page;

@@ -91,16 +91,26 @@ class SmokeTest(SystemTest):
         self.assertGreaterEqual(now(), deadline)
         self.assertIsNone(later.find(lambda event: event.word == "revoked"))
 
-    def test_nothing_resumed(self):
-        """A component that led is not configured any more: nothing is resumed, and the log says why"""
-        replica = self.replica("a", components=("engine", "counter")).start()
+    def test_removed_while_away(self):
+        """S5: a component that went from the file under a dead daemon is revoked and released, the others go on"""
+        store = self.sqlite()
+        replica = self.replica("a", store, components=("engine", "counter")).start()
+        self.client(replica, "counter").wait("granted")
         self.client(replica, "engine").wait("granted")
+        waiting = self.client(self.replica("b", store).start(), "engine")
         replica.kill()
         replica.components = ("counter",)
         replica.write_config()
+        deadline = replica.page_deadline(0)
         replica.start()
-        replica.wait_log("not-resumed", "engine")
-        self.assertEqual(self.client(replica, "counter").wait("granted").number("term"), 1)
+        replica.wait_log("removed", "component=engine")
+        counter = self.client(replica)
+        counter.join("counter", term=1)
+        counter.wait("extended", term=1)
+        self.assertEqual(waiting.wait("granted").number("term"), 2)
+        self.assertGreaterEqual(now(), deadline)
+        self.assertEqual([row.fields["component"] for row in replica.ask("status").rows], ["counter"])
+        self.assertEqual(counter.all("revoked"), [])
 
     def test_hangup(self):
         """SIGHUP does no harm"""
