@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What does not work grants nothing, and says what is wrong, where, and what to do (R3, R4, W24, W25)."""
 
+import contextlib
+import sqlite3
 import threading
 
 from case import PostgresTest, SystemTest, main
@@ -178,6 +180,22 @@ class ClosedTest(PostgresTest):
         client = self.assert_closed([replica], "denied", "99")[0]
         store.sql("UPDATE tenure_store SET schema_version = 1")
         client.wait("granted")
+
+    def test_schema_sqlite(self):
+        """R3, W23: a SQLite file without the tables, and one of another version: no grant; heals without a restart"""
+        store = self.sqlite()
+        replica = self.replica("a", store, init=False)
+        client = self.assert_closed([replica], "denied", "tenurectl init")[0]
+        replica.init()
+        client.wait("granted")
+        with contextlib.closing(sqlite3.connect(store.path)) as database, database:
+            database.execute("UPDATE tenure_store SET schema_version = 99")
+        other = self.replica("b", store, init=False)
+        waiting = self.assert_closed([other], "denied", "99")[0]
+        with contextlib.closing(sqlite3.connect(store.path)) as database, database:
+            database.execute("UPDATE tenure_store SET schema_version = 1")
+        client.close()
+        waiting.wait("granted")
 
     def test_read_only_database(self):
         """R3, W25: a database that is read-only by default: no grant"""

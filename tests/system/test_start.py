@@ -2,13 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon's start: no waiting for a tick, and none for the database."""
 
-import statistics
-
 from case import PostgresTest, main
 from events import milliseconds, now
 from replica import until
 
 STARTS = 7
+GRANTED_WITHIN_NS = 200_000_000
 LEASE_NS = 2_000_000_000
 
 
@@ -20,9 +19,10 @@ class StartTest(PostgresTest):
             granted = self.client(replica, "engine").wait("granted")
             self.assertEqual(granted.number("term"), 1)
             times.append(granted.at - replica.started_at)
+            self.assert_within(times[-1], GRANTED_WITHIN_NS, "the first grant")
             self.feeds[-1].close()
             replica.stop()
-        return times
+        self.figure_times("start of the daemon to granted", times)
 
     def test_first_grant_sqlite(self):
         """R2: empty SQLite database: granted within 200 ms of the daemon's start"""
@@ -31,13 +31,11 @@ class StartTest(PostgresTest):
             (self.directory / "tenure.db").unlink(missing_ok=True)
             return self.sqlite()
 
-        times = self.figure_times("start of the daemon to granted", self.first_grants(fresh))
-        self.assertLess(statistics.median(times), 200)
+        self.first_grants(fresh)
 
     def test_first_grant_postgresql(self):
         """R2: empty PostgreSQL database: granted within 200 ms of the daemon's start"""
-        times = self.figure_times("start of the daemon to granted", self.first_grants(self.postgres))
-        self.assertLess(statistics.median(times), 200)
+        self.first_grants(self.postgres)
 
     def test_server_appears_later(self):
         """R12, R3: the server is not there: ready, a follower, status says why; elects when it appears"""
