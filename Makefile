@@ -231,6 +231,8 @@ $(SIM): $(patsubst %.c,$(O)/%.o,$(wildcard tests/sim/*.c)) \
 # They run on SQLite and PostgreSQL, and one on MariaDB.
 SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filter-out \
 	$(if $(call on,WITH_MYSQL),,%/test_mariadb.py),$(wildcard tests/system/test_*.py)))
+# Watches a replica that does nothing for a minute.
+WAITING := tests/system/test_waiting.py
 PARTS := $(or $(CHECK),tools layers unit sim store system)
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)
@@ -252,7 +254,8 @@ check: $(if $(CHECK),,all) $(call part,layers,$(call archives,$(LAYERS))) $(call
 		$(call part,unit,$(UNIT:%='unit:%')) \
 		$(call part,sim,$(if $(SIM),'sim:$(call script,tests/sim/check,$(SIM))')) \
 		$(call part,store,$(patsubst %,'store:%',$(call script,tests/store/run,$(STORE_TESTS)))) \
-		$(call part,system,$(patsubst %,'system:python3 -u %',$(SYSTEM_TESTS)))
+		$(call part,system,$(patsubst %,'system:python3 -u %',$(filter-out $(WAITING),$(SYSTEM_TESTS))) \
+			$(patsubst %,'waiting:python3 -u %',$(filter $(WAITING),$(SYSTEM_TESTS))))
 
 sim: $(SIM)
 	$(SIM) $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))

@@ -8,8 +8,10 @@ import threading
 from case import PostgresTest, main
 
 WINDOW_S = 60
-LEASE_S = 2
-RENEW_S = 0.4
+# Longer than usual: other tests run beside this one.
+LEASE_S = 4
+RENEW_S = 0.8
+TIMING = {"lease": "4s", "renew": "800ms", "poll": "400ms", "timeout": "800ms"}
 STATEMENTS = """
 SELECT calls, rows, query FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid
 WHERE rolname = 'tenure_b' AND toplevel ORDER BY query"""
@@ -23,8 +25,8 @@ class WaitingTest(PostgresTest):
         """R16: a replica that waits causes no failing statement and no write per poll"""
         store = self.postgres()
         store.sql("CREATE EXTENSION pg_stat_statements")
-        leading = self.replica("a", store).start()
-        waiting = self.replica("b", store, user="tenure_b").start()
+        leading = self.replica("a", store, timing=TIMING).start()
+        waiting = self.replica("b", store, user="tenure_b", timing=TIMING).start()
         leader = self.client(leading, "engine")
         leader.wait("granted")
         standby = self.client(waiting, "engine")
