@@ -18,6 +18,7 @@ _tenurectl_commands() {
 		'check:whether a term is valid here'
 		'wait:until this node leads or stands by'
 		'run:runs a command while this node leads'
+		'resign:another node is to lead'
 		'reload:the daemon reads its configuration again'
 		'init:creates or upgrades the database schema'
 		'help:what there is'
@@ -43,6 +44,7 @@ _tenurectl() {
 	run) _arguments '--notify[the command reports READY=1]' '--once[not again at the next term]' \
 		'--stop-signal[what ends the command]:signal:_signals' '--watchdog[how often it reports]:duration:' \
 		'1:component:_tenure_components' '*::command:_normal' ;;
+	resign) _arguments '--cooldown[how long it stands back]:duration:' '1:component:_tenure_components' ;;
 	init) _arguments '(-c --config)'{-c,--config}'[the configuration]:file:_files' \
 		'--print[write the SQL instead]' ;;
 	esac

@@ -8,7 +8,7 @@ _tenurectl_value() {
 	-o) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$2") ;;
 	--for) mapfile -t COMPREPLY < <(compgen -W 'leader standby' -- "$2") ;;
 	--stop-signal) mapfile -t COMPREPLY < <(compgen -W 'TERM INT HUP QUIT USR1 USR2' -- "$2") ;;
-	--term | --timeout | --watchdog) ;;
+	--term | --timeout | --watchdog | --cooldown) ;;
 	*) return 1 ;;
 	esac
 }
@@ -42,16 +42,17 @@ _tenurectl() {
 	done
 	_tenurectl_value "${words[COMP_CWORD - 1]}" "$word" && return
 	case $command in
-	'') options='--socket --version --help status watch check wait run reload init help' ;;
+	'') options='--socket --version --help status watch check wait run resign reload init help' ;;
 	status | watch) options='-o' ;;
 	check) options='--term -q' ;;
 	wait) options='--for --timeout' ;;
 	run) options='--notify --once --stop-signal --watchdog --' ;;
+	resign) options='--cooldown' ;;
 	init) options='-c --config --print' ;;
 	*) return ;;
 	esac
 	case $command in
-	status | watch | check | wait | run)
+	status | watch | check | wait | run | resign)
 		[[ $word == -* ]] || options+=" $(_tenurectl_components)"
 		;;
 	esac

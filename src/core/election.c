@@ -80,6 +80,8 @@ static void end_term(struct election *e, struct election_update *u, uint32_t lea
 	struct election_lease *l = &e->leases[lease];
 	l->release_term = l->token.term;
 	l->retry_at = e->now;
+	if (l->reason == REASON_RESIGNED)
+		l->cooldown_until = e->now + l->cooldown_ns;
 	clear_token(e, u, lease);
 	if (l->state == LEASE_LEADING || l->state == LEASE_DRAINING)
 		change_lease(e, u, lease, event, reason);
@@ -295,6 +297,18 @@ static void take_word(
 		l->cooldown_until = e->now + (event->cooldown_ns >= 0 ? event->cooldown_ns : l->timing.cooldown_ns);
 }
 
+// S2. The cool-down counts from the end of the work, or a slow worker would be its own successor.
+static void take_resign(struct election *e, struct election_update *u, const struct election_event *event)
+{
+	struct election_lease *l = &e->leases[event->lease];
+	if (l->state != LEASE_LEADING) {
+		u->answer = ANSWER_STALE;
+		return;
+	}
+	l->cooldown_ns = event->cooldown_ns >= 0 ? event->cooldown_ns : l->timing.cooldown_ns;
+	revoke_lease(e, u, event->lease, REASON_RESIGNED);
+}
+
 // S4. The row of a removed lease is still looked at: a claim whose answer did not come may yet turn up there.
 static void take_configuration(struct election *e, struct election_update *u, const struct election_event *event)
 {
@@ -339,6 +353,9 @@ static void take_event(struct election *e, struct election_update *u, const stru
 		break;
 	case ELECTION_YIELD:
 		take_word(e, u, event, SEAT_YIELD);
+		break;
+	case ELECTION_RESIGN:
+		take_resign(e, u, event);
 		break;
 	case ELECTION_GONE:
 		change_seat(e, u, event->lease, SEAT_GONE);
@@ -440,6 +457,7 @@ const char *election_reason_name(enum election_reason reason)
 	static const char *const names[REASON_COUNT] = {
 		[REASON_NONE] = "none",
 		[REASON_SHUTDOWN] = "shutdown",
+		[REASON_RESIGNED] = "resigned",
 		[REASON_EXPIRING] = "expiring",
 		[REASON_LOST] = "lost",
 		[REASON_YIELDED] = "yielded",

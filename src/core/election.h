@@ -38,6 +38,7 @@ struct election_lease_timing {
 enum election_reason {
 	REASON_NONE,
 	REASON_SHUTDOWN,
+	REASON_RESIGNED,    // an operator wanted another leader (S2)
 	REASON_EXPIRING,    // no renewal by deadline - stop_grace
 	REASON_LOST,        // the session was killed, or the row says another term
 	REASON_YIELDED,     // the worker gave it up
@@ -57,9 +58,10 @@ enum election_event_type {
 	ELECTION_STARTED, // these name `lease` and `term`
 	ELECTION_ALIVE,
 	ELECTION_STOPPED,
-	ELECTION_YIELD, // with `cooldown_ns`
-	ELECTION_GONE,  // the worker in the seat of `lease` left or its connection ended
-	ELECTION_EXPEL, // the worker in the seat of `lease` is not heard any more, and may live: not the same as gone
+	ELECTION_YIELD,  // with `cooldown_ns`
+	ELECTION_GONE,   // the worker in the seat of `lease` left or its connection ended
+	ELECTION_EXPEL,  // the worker in the seat of `lease` is not heard any more, and may live: not the same as gone
+	ELECTION_RESIGN, // the leader of `lease` is to give it up, with `cooldown_ns`; ANSWER_STALE: nobody leads here
 	ELECTION_CONFIGURE, // `lease` has another `timing`, or (NULL) is to be led no more until it is configured again
 	ELECTION_SHUTDOWN,  // revoke, wait, release, then `finished`
 };
@@ -135,7 +137,8 @@ struct election_lease {
 	struct election_token token;
 	enum election_reason reason; // why the token was revoked
 	int64_t heartbeat_ns;
-	int64_t late_at; // when the seat is SEAT_LATE
+	int64_t late_at;     // when the seat is SEAT_LATE
+	int64_t cooldown_ns; // from the end of a term that was resigned
 	int64_t cooldown_until;
 	uint64_t told_term; // the last one the worker was told; what it says is about this one
 	// The row.

@@ -15,6 +15,7 @@ static const struct {
 	{"check", ctl_check},
 	{"wait", ctl_wait},
 	{"run", ctl_run},
+	{"resign", ctl_resign},
 	{"reload", ctl_reload},
 	{"init", ctl_init},
 };
@@ -29,6 +30,7 @@ static const char help[] =
 	"                                            until this node leads or stands by; 124: time is up\n"
 	"  run [--notify] [--once] [--stop-signal S] [--watchdog D] COMPONENT -- COMMAND...\n"
 	"                                            runs COMMAND while this node leads\n"
+	"  resign [--cooldown D] COMPONENT           another node is to lead\n"
 	"  reload                                    the daemon reads its configuration again\n"
 	"  init -c FILE [--print]                    creates or upgrades the database schema\n"
 	"  help                                      this text\n"

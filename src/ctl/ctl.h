@@ -8,6 +8,7 @@
 //   watch.c    watch
 //   wait.c     check and wait
 //   init.c     init
+//   resign.c   resign
 //   reload.c   reload
 //   run.c      run: when to start and to end the command; run_guard.c and run_guardian.c: that it does end
 //   job.c      the command and everything that it started
@@ -39,7 +40,7 @@ struct ctl {
 // A command gets its own name as argv[0] and returns the exit status.
 typedef int ctl_command_fn(const struct ctl *ctl, int argc, char *argv[]);
 
-ctl_command_fn ctl_status, ctl_watch, ctl_check, ctl_wait, ctl_run, ctl_init, ctl_reload;
+ctl_command_fn ctl_status, ctl_watch, ctl_check, ctl_wait, ctl_run, ctl_init, ctl_resign, ctl_reload;
 
 // The whole program.
 int ctl_main(int argc, char *argv[]);

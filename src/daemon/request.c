@@ -218,16 +218,20 @@ static void do_stopped(struct request *request)
 		request, &(struct election_event){.type = ELECTION_STOPPED, .cooldown_ns = ELECTION_COOLDOWN_DEFAULT});
 }
 
-static void do_yield(struct request *request)
+static bool take_cooldown(const struct request *request, int64_t *ret_ns)
 {
 	int64_t cooldown_ms = -1;
-	const char *reason = line_text(request->line, "reason");
-	struct election_event event = {.type = ELECTION_YIELD, .cooldown_ns = ELECTION_COOLDOWN_DEFAULT};
 	if (!take_number(request, "cooldown_ms", 0, SERVER_COOLDOWN_MS_MAX, &cooldown_ms))
-		return;
-	if (cooldown_ms >= 0)
-		event.cooldown_ns = cooldown_ms * NS_PER_MS;
-	if (step_word(request, &event) && *reason != '\0')
+		return false;
+	*ret_ns = cooldown_ms >= 0 ? cooldown_ms * NS_PER_MS : ELECTION_COOLDOWN_DEFAULT;
+	return true;
+}
+
+static void do_yield(struct request *request)
+{
+	const char *reason = line_text(request->line, "reason");
+	struct election_event event = {.type = ELECTION_YIELD};
+	if (take_cooldown(request, &event.cooldown_ns) && step_word(request, &event) && *reason != '\0')
 		log_info("yield", log_text("component", server_component(request->server, request->lease)),
 			log_uint("term", event.term), log_text("reason", reason));
 }
@@ -295,6 +299,38 @@ static bool may_manage(const struct request *request)
 	return false;
 }
 
+// Why there is nothing to resign here.
+static void refuse_resign(struct request *request, const struct election_lease *lease)
+{
+	char message[160];
+	bool led = lease->seen && !uuid_is_none(&lease->row.holder) && lease->row.holder_alive;
+	if (lease->state == LEASE_DRAINING || lease->state == LEASE_RELEASING)
+		snprintf(message, sizeof message, "the term that was led here is about to end already");
+	else if (led)
+		snprintf(message, sizeof message, "another node leads: %s; ask there", lease->row.node);
+	else
+		snprintf(message, sizeof message, "nobody leads it");
+	fail(request, WIRE_CODE_UNAVAILABLE, message);
+}
+
+// S2, at the daemon that leads.
+static void do_resign(struct request *request)
+{
+	struct election_event event = {.type = ELECTION_RESIGN};
+	if (!may_manage(request) || !take_shown_component(request) || !take_cooldown(request, &event.cooldown_ns))
+		return;
+	event.lease = request->lease;
+	const struct election_lease *lease = &request->server->setup.election->leases[event.lease];
+	if (lease->state != LEASE_LEADING) {
+		refuse_resign(request, lease);
+		return;
+	}
+	log_info("resign", log_text("component", server_component(request->server, event.lease)),
+		log_uint("term", lease->token.term), log_int("pid", request->client->peer.pid),
+		log_int("uid", request->client->peer.uid));
+	seats_step(request->client, &event);
+}
+
 static void do_reload(struct request *request)
 {
 	const struct server_setup *setup = &request->server->setup;
@@ -331,6 +367,7 @@ static request_fn *find_request(const char *name)
 		[WIRE_CHECK] = do_check,
 		[WIRE_STATUS] = do_status,
 		[WIRE_WATCH] = do_watch,
+		[WIRE_RESIGN] = do_resign,
 		[WIRE_RELOAD] = do_reload,
 	};
 	enum wire_word word;

@@ -383,6 +383,16 @@ static void resume(struct sim *sim, struct node *n, int64_t now)
 	}
 }
 
+void agent_resign(struct sim *sim, struct node *n, uint32_t lease)
+{
+	if (!n->alive || n->paused)
+		return;
+	TRACE(sim, "node", n->index, "is asked to resign lease=%u", lease);
+	world_expect_rest(sim, sim->now + n->timing.lease_ns + n->lease_timings[lease].cooldown_ns);
+	seat_step(sim, n, ELECTION_RESIGN, lease, 0, 0);
+	seat_vacant(sim, n);
+}
+
 static void configure(struct sim *sim, struct node *n, uint32_t lease)
 {
 	struct election_event event = {

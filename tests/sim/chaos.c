@@ -146,6 +146,8 @@ static void fault_in_worker(struct sim *sim, enum fault fault)
 		worker_yield(sim, w);
 	if (fault == FAULT_EXPEL)
 		agent_expel(sim, &sim->nodes[w->node], w->lease);
+	if (fault == FAULT_RESIGN)
+		agent_resign(sim, &sim->nodes[w->node], w->lease);
 	if (fault == FAULT_RELOAD)
 		agent_reload(sim, &sim->nodes[w->node], w->lease);
 }

@@ -16,8 +16,7 @@ static void new_incarnation(struct sim *sim)
 	struct database *db = &sim->database;
 	db->epoch++;
 	// The nodes of a cluster share one, and it outlives them all.
-	snprintf(db->tables->server.text, sizeof db->tables->server.text, "server-%u",
-		is_cluster(sim) ? 0 : db->epoch);
+	snprintf(db->tables->server.text, sizeof db->tables->server.text, "server-%u", is_cluster(sim) ? 0 : db->epoch);
 	// Servers' clocks agree to a fraction of a lease where it matters (rule 5), and not at all where it must not.
 	db->skew_ns = random_between(&sim->random, 0, sim->profile.lease_ns / 5);
 	db->skew_us = random_between(&sim->random, -3600, 3600) * NS_PER_MS;

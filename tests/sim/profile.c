@@ -43,6 +43,7 @@ static const char *const fault_names[FAULTS] = {
 	[FAULT_WORKER_PAUSE] = "worker-pause",
 	[FAULT_WORKER_YIELD] = "worker-yield",
 	[FAULT_EXPEL] = "expel",
+	[FAULT_RESIGN] = "resign",
 	[FAULT_RELOAD] = "reload",
 };
 

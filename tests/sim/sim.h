@@ -67,6 +67,7 @@ enum fault {
 	FAULT_WORKER_PAUSE,
 	FAULT_WORKER_YIELD,
 	FAULT_EXPEL,  // its daemon hangs up on it
+	FAULT_RESIGN, // an operator wants another leader
 	FAULT_RELOAD, // a component goes from a daemon's configuration, or comes back with other timings
 	FAULTS
 };
@@ -396,6 +397,7 @@ void agent_pause(struct sim *sim, struct node *n, int64_t for_ns);
 void agent_continue(struct sim *sim, struct node *n);
 void agent_shut_down(struct sim *sim, struct node *n);
 void agent_expel(struct sim *sim, struct node *n, uint32_t lease);
+void agent_resign(struct sim *sim, struct node *n, uint32_t lease);
 // The component leaves the node's configuration, or comes back.
 void agent_reload(struct sim *sim, struct node *n, uint32_t lease);
 void agent_timer(struct sim *sim, struct node *n);

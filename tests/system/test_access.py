@@ -43,6 +43,23 @@ class AccessTest(SystemTest):
         self.assertIn("permission denied", message.lower())
 
     @unittest.skipIf(os.getuid() != 0, "needs other users")
+    def test_managing(self):
+        """S7: only root and the daemon's own user may have a leader resign, or the configuration read again"""
+        replica = self.replica("a", tenure={"socket_mode": "0666"}).start()
+        leader = self.client(replica, "engine")
+        leader.wait("granted")
+        for words in (["resign", "engine"], ["reload"]):
+            result = processes.spawn(
+                [TENURECTL, "--socket", replica.socket, *words], user="nobody", stderr=subprocess.PIPE, text=True
+            )
+            message = result.communicate()[1]
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("refused (denied)", message)
+            replica.wait_log("request-denied", f"request={words[0]}", f"uid={pwd.getpwnam('nobody').pw_uid}")
+        leader.wait("extended", after=leader.mark())
+        self.assertEqual(leader.all("revoked"), [])
+
+    @unittest.skipIf(os.getuid() != 0, "needs other users")
     def test_users(self):
         """S7: only the users of a component may join it, and others may look"""
         replica = self.replica("a", tenure={"socket_mode": "0666"}, component={"users": "daemon"}).start()

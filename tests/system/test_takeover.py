@@ -10,6 +10,7 @@ import time
 
 from case import PostgresTest, main
 from events import milliseconds, now
+from replica import until
 
 HANDOVERS = 50
 SHUTDOWNS = 15
@@ -35,6 +36,32 @@ class TakeoverTest(PostgresTest):
             times.append(standby.wait("granted").at - killed_at)
             leader, leading, waiting = standby, waiting, leading
         times = self.figure_times("SIGKILL of the worker to granted", times)
+        self.assertLess(statistics.median(times), 50)
+
+    def test_resigned(self):
+        """S2: resign: the leader is revoked, the other replica leads within 50 ms of stopped, and keeps its term"""
+        leading, waiting = self.pair()
+        leader = self.client(leading, "engine", stop=False)
+        first = leader.wait("granted")
+        standby = self.client(waiting, "engine", stop=False)
+        until(lambda: waiting.status()["leader"] == leading.name, "the other sees a lead")
+        refused = waiting.ctl("resign", "engine")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(f"another node leads: {leading.name}", refused.stderr)
+        self.assertEqual(waiting.ctl("resign", "nothing").returncode, 1)
+        times = []
+        for _ in range(SHUTDOWNS):
+            mark = standby.mark()
+            result = leading.ctl("resign", "engine", "--cooldown", "100ms")
+            self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+            revoked = leader.wait("revoked", term=first.number("term"), reason="resigned")
+            self.assertIn("about to end", leading.ctl("resign", "engine").stderr)
+            stopped_at = now()
+            leader.reply("stopped", revoked)
+            first = standby.wait("granted", after=mark)
+            times.append(first.at - stopped_at)
+            leader, standby, leading, waiting = standby, leader, waiting, leading
+        times = self.figure_times("stopped to granted elsewhere", times)
         self.assertLess(statistics.median(times), 50)
 
     def test_daemon_terminated(self):

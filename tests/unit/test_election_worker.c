@@ -270,6 +270,26 @@ START_TEST(w16_one_that_is_not_listened_to_is_revoked_and_not_gone)
 }
 END_TEST
 
+// S2: the next one leads once the work has ended, and this one stands back from then on.
+START_TEST(s2_resigned)
+{
+	lead(&a, 0);
+	say(&b, ELECTION_JOIN, 0, 0);
+	settle(&b);
+	ck_assert_int_eq(say(&b, ELECTION_RESIGN, 0, 0), ANSWER_STALE);
+	ck_assert_int_eq(say(&a, ELECTION_RESIGN, 0, 0), ANSWER_OK);
+	ck_assert_int_eq(last_told(&a, NOTE_REVOKED, 0)->reason, REASON_RESIGNED);
+	ck_assert_int_eq(say(&a, ELECTION_RESIGN, 0, 0), ANSWER_STALE);
+	pass(GRACE);
+	ck_assert_uint_eq(times_told(&b, NOTE_GRANTED, 0), 0);
+	ck_assert_int_eq(say(&a, ELECTION_STOPPED, 0, 1), ANSWER_OK);
+	ck_assert_int_eq(a.leases[0].cooldown_until, now + COOLDOWN);
+	pass(RENEW + POLL);
+	ck_assert(leads(&b, 0));
+	ck_assert_uint_eq(b.leases[0].token.term, 2);
+}
+END_TEST
+
 START_TEST(w17_a_slow_stop_delays_nobody_else)
 {
 	lead_with_heartbeats(3 * NS_PER_S);
@@ -587,6 +607,7 @@ int main(void)
 		w16_not_started_in_time_is_revoked,
 		w16_promised_heartbeats_that_end_are_revoked,
 		w16_one_that_is_not_listened_to_is_revoked_and_not_gone,
+		s2_resigned,
 		w17_a_slow_stop_delays_nobody_else,
 		a_second_worker_waits_for_the_seat,
 		words_about_another_term_are_stale,

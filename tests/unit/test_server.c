@@ -315,7 +315,7 @@ START_TEST(errors_name_their_kind)
 		const char *request, *code;
 	} cases[] = {
 		{"dance\n", "unknown-request"},
-		{"resign component=engine\n", "unknown-request"}, // comes with a later version of this daemon
+		{"transfer component=engine\n", "unknown-request"}, // comes with a later version of this daemon
 		{"granted component=engine term=1\n", "unknown-request"},
 		{"join component=nobody\n", "unknown-component"},
 		{"join component=\n", "unknown-component"},
