@@ -65,8 +65,8 @@ int agent_keep_leading(struct config *config, const struct page *page)
 	const char *component;
 	struct page_term term;
 	for (uint32_t slot = 0; slot < page_slot_count(page); slot++) {
-		bool leads = page_get(page, slot, now, &component, &term, why) == 0 && term.term != 0 &&
-			     term.deadline > now;
+		bool leads =
+			page_get(page, slot, now, &component, &term, why) == 0 && term.term != 0 && term.deadline > now;
 		if (!leads || is_configured(config, component) || config->component_count == CONFIG_COMPONENTS_MAX)
 			continue;
 		int error = add_removed(config, component);
