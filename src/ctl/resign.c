@@ -23,7 +23,7 @@ static int resign(struct dial *dial, const char *component, int64_t cooldown_ns)
 	int error = ask(dial, component, cooldown_ns);
 	if (error == 0)
 		error = dial_wait(dial, clock_now_ns() + DIAL_ANSWER_NS, &word, &line);
-	if (error < 0)
+	if (error != 0)
 		return dial_failed(error);
 	if (word == WIRE_ERROR)
 		return dial_refused(component, &line);
