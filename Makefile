@@ -341,8 +341,13 @@ pkgconfigdir ?= $(libdir)/pkgconfig
 bashcompletiondir ?= $(datarootdir)/bash-completion/completions
 zshcompletiondir ?= $(datarootdir)/zsh/site-functions
 fishcompletiondir ?= $(datarootdir)/fish/vendor_completions.d
+# Not below datarootdir: systemd looks for units in /usr/local/lib/systemd as well.
+systemdunitdir ?= $(PREFIX)/lib/systemd/system
+sysusersdir ?= $(PREFIX)/lib/sysusers.d
+tmpfilesdir ?= $(PREFIX)/lib/tmpfiles.d
 
-FILLED := tenure.pc
+FILLED := tenure.pc tenured.service tenure-run@.service
+vpath %.in src/client systemd
 section = $(patsubst .%,%,$(suffix $1))
 # MODE:FROM:TO each, and LINK>TARGET; what is installed is what is uninstalled.
 INSTALLED := 755:$(P)/tenured:$(sbindir)/tenured 755:$(P)/tenurectl:$(bindir)/tenurectl \
@@ -351,6 +356,9 @@ INSTALLED := 755:$(P)/tenured:$(sbindir)/tenured 755:$(P)/tenurectl:$(bindir)/te
 	$(foreach m,$(wildcard man/*.[1-8]),644:$m:$(mandir)/man$(call section,$m)/$(notdir $m)) \
 	$(foreach c,$(wildcard conf/*.conf),644:$c:$(docdir)/examples/$(notdir $c)) \
 	644:README.md:$(docdir)/README.md 644:CHANGELOG.md:$(docdir)/CHANGELOG.md 644:LICENSE:$(docdir)/LICENSE \
+	$(foreach u,tenured.service tenure-run@.service,644:$(B)/filled/$u:$(systemdunitdir)/$u) \
+	644:systemd/tenured.socket:$(systemdunitdir)/tenured.socket \
+	644:systemd/sysusers.conf:$(sysusersdir)/tenure.conf 644:systemd/tmpfiles.conf:$(tmpfilesdir)/tenure.conf \
 	644:conf/completion/tenurectl.bash:$(bashcompletiondir)/tenurectl \
 	644:conf/completion/tenured.bash:$(bashcompletiondir)/tenured \
 	644:conf/completion/tenure.zsh:$(zshcompletiondir)/_tenure \
@@ -378,7 +386,7 @@ endef
 # Into which each @NAME@ of the templates is replaced.
 FILL = sed $(foreach n,PREFIX bindir sbindir libdir includedir VERSION,-e 's|@$n@|$($n)|g')
 
-$(B)/filled/tenure.pc: src/client/tenure.pc.in
+$(FILLED:%=$(B)/filled/%): $(B)/filled/%: %.in
 	@mkdir -p $(@D)
 	$(Q)$(FILL) $< >$@
 
