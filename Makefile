@@ -228,9 +228,9 @@ $(SIM): $(patsubst %.c,$(O)/%.o,$(wildcard tests/sim/*.c)) \
 	$(call link,$(filter %.o %.a,$^))
 -include tests/sim/sim.mk
 
-# They run on SQLite and PostgreSQL, and one on MariaDB.
+# They run on SQLite and PostgreSQL, and two on MariaDB.
 SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filter-out \
-	$(if $(call on,WITH_MYSQL),,%/test_mariadb.py),$(wildcard tests/system/test_*.py)))
+	$(if $(call on,WITH_MYSQL),,%/test_mariadb.py %/test_galera.py),$(wildcard tests/system/test_*.py)))
 # Watches a replica that does nothing for a minute.
 WAITING := tests/system/test_waiting.py
 PARTS := $(or $(CHECK),tools layers unit sim store system)

@@ -34,27 +34,31 @@ class MariaDB:
         self.directory.mkdir(mode=0o755)
         if os.getuid() == 0:
             shutil.chown(self.directory, owner())
+        self.make()
+
+    def make(self):
         made = processes.spawn([TOOL, "init", self.directory], user=owner(), stderr=subprocess.PIPE, text=True)
         output = made.communicate()[1]
         if made.returncode != 0:
             raise RuntimeError(output)
 
+    def networking(self, address="127.0.0.1"):
+        return ["--skip-networking=0", f"--bind-address={address}", f"--port={self.port}"]
+
+    def spawn(self, command):
+        return processes.spawn(command, user=owner(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def launch(self, *options):
+        return self.spawn([TOOL, "run", self.directory, *self.networking(), *options])
+
     def start(self, *options):
-        self.process = processes.spawn(
-            [
-                *(TOOL, "run", self.directory),
-                *("--skip-networking=0", "--bind-address=127.0.0.1", f"--port={self.port}", *options),
-            ],
-            user=owner(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self.process = self.launch(*options)
         end = time.monotonic() + 30
         while subprocess.run(self.client(), input="", capture_output=True, text=True, check=False).returncode != 0:
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError("MariaDB did not start: " + (self.directory / "log").read_text()[-2000:])
             time.sleep(0.02)
-        self.sql("CREATE USER IF NOT EXISTS tenure@localhost, tenure@'127.0.0.1'")
+        self.sql("CREATE USER IF NOT EXISTS tenure@localhost, tenure@'%'")
         return self
 
     def client(self, database=""):
@@ -65,6 +69,13 @@ class MariaDB:
         if result.returncode != 0:
             raise RuntimeError(result.stderr)
         return result.stdout.strip()
+
+    def session(self, database=""):
+        """A client that stays, and goes on after an error; what it says comes as it is said."""
+        options = ["--force", "--unbuffered", "--silent"]
+        command = [*self.client()[:-1], *options, *filter(None, [database])]
+        pipe = subprocess.PIPE
+        return processes.spawn(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True)
 
     def stop(self):
         if self.process:
@@ -105,7 +116,7 @@ class Maria(Store):
 
     def permit(self, *without):
         """Gives the daemons' user what it needs, but for the tables named."""
-        for host in ("localhost", "127.0.0.1"):
+        for host in ("localhost", "%"):
             for table in TABLES:
                 rights = "SELECT" if table in without else DML
                 self.sql(f"REVOKE ALL, GRANT OPTION FROM tenure@'{host}'" if table == TABLES[0] else "DO 0")
