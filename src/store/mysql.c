@@ -788,6 +788,15 @@ static void waiter_free(struct waiter *waiter)
 	free(waiter);
 }
 
+// Whether what others announce is not heard: nobody waits, or they may sit at other nodes.
+static bool is_deaf(const struct store_link *link, const struct exchange_reply *reply)
+{
+	pthread_mutex_lock(&link->waiter->lock);
+	bool waits = link->waiter->fd >= 0;
+	pthread_mutex_unlock(&link->waiter->lock);
+	return !waits || strncmp(reply->server.text, GALERA, strlen(GALERA)) == 0;
+}
+
 // Who else waits, to be interrupted by announce(). The last statement, since it
 // is for others.
 static void put_waiters(struct store_link *link)
@@ -1456,6 +1465,7 @@ static void mysql_exchange(struct store_link *link, const struct store_call *cal
 		talk(link, call->request, answer)) {
 		answer->reply->outcome = EXCHANGE_OK;
 		answer->reply->connection = link->connections;
+		answer->reply->deaf = is_deaf(link, answer->reply);
 		announce(link, answer);
 	} else if (link->connection) {
 		roll_back(link);

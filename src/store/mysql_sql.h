@@ -15,8 +15,9 @@
 // server can get its role back without having been restarted.
 //
 // The nodes of a Galera cluster share the cluster's state.
+#define GALERA "galera/"
 #define LIFE \
-	"SELECT CASE WHEN s.state <> '' THEN CONCAT('galera/', s.state)" \
+	"SELECT CASE WHEN s.state <> '' THEN CONCAT('" GALERA "', s.state)" \
 	" ELSE CONCAT_WS('/', ^, @@server_id, LEFT(@@hostname, 48), " \
 	"UNIX_TIMESTAMP() - s.uptime, s.roles) END" \
 	" AS incarnation, s.unready FROM (SELECT" \
