@@ -224,7 +224,7 @@ class SystemdTest(unittest.TestCase):
         machine = self.boot()
         self.start("engine")
         before = machine.show("tenured", "MainPID")
-        machine.run("systemctl", "kill", "-s", str(int(signal.SIGSTOP)), "tenured")
+        machine.run("systemctl", "kill", "--kill-whom=main", "-s", str(int(signal.SIGSTOP)), "tenured")
         until(lambda: machine.show("tenured", "MainPID") not in (before, "0"), "systemd replaces it", 30, every=0.05)
         until(lambda: machine.show("tenured", "ActiveState") == "active", "it is ready", every=0.05)
         self.wait_led("a", "engine")
