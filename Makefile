@@ -12,6 +12,8 @@
 #: make install    below PREFIX (/usr/local); DESTDIR, bindir, libdir and so on as usual
 #: make uninstall  takes away what install put there
 #: make dist       the tree of the last commit as B/tenure-VERSION.tar.gz
+#: make deb        Debian packages of this tree, as B/*.deb
+#: make newcomer   the README's way from a bare Debian 12 to a fail-over, tried
 #: make clean
 #:
 #: B=DIR           where everything goes (build)
@@ -56,7 +58,8 @@ TESTING := $(filter check tests sim-check failover coverage lint lint-tidy,$(GOA
 SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call on,WITH_SQLITE),sqlite) \
 	$(if $(call on,WITH_MYSQL),mysql) $(if $(findstring clang,$(CC)),clang)) \
 	$(if $(TESTING),check $(if $(call on,WITH_PGSQL),check-pgsql) $(if $(call on,WITH_MYSQL),check-mysql)) \
-	$(if $(filter lint lint-% format,$(GOALS)),lint) $(if $(filter demo,$(GOALS)),demo demo-$(STORE))
+	$(if $(filter lint lint-% format,$(GOALS)),lint) $(if $(filter demo,$(GOALS)),demo demo-$(STORE)) \
+	$(if $(filter deb newcomer,$(GOALS)),deb) $(if $(filter newcomer,$(GOALS)),newcomer)
 ifeq ($(PACKAGES)$(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),)
 ifneq ($(strip $(SECTIONS)),)
 ifneq ($(shell tests/tools/ensure-packages $(SECTIONS) && echo ok),ok)
@@ -403,6 +406,39 @@ uninstall:
 dist:
 	@mkdir -p $(B)
 	git archive --format=tar.gz --prefix=tenure-$(VERSION)/ -o $(B)/tenure-$(VERSION).tar.gz HEAD
+
+# ---- Debian packages: conf/debian, put in place in a copy of the tree ----
+
+DEB_VERSION ?= $(VERSION)-1
+DEB_MAINTAINER ?= Tenure maintainers <tenure@localhost>
+# There is no address for all to write to, and no request that a package be made.
+DEB_UNCHECKED := bogus-mail-host,bogus-mail-host-in-debian-changelog,initial-upload-closes-no-bugs
+# What is packed is as old as the last commit.
+DEB_EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md))
+DEB_TREE := $(B)/deb/tenure-$(VERSION)
+DEB_BUILD_DEPENDS = $(filter-out gcc libc6-dev,$(shell awk '/^(build|pgsql|sqlite|mysql) /{$$1=""; print}' \
+	tests/tools/packages))
+
+.PHONY: deb newcomer
+deb:
+	@rm -rf $(B)/deb
+	@mkdir -p $(DEB_TREE)
+	$(Q)cp -a Makefile README.md CHANGELOG.md LICENSE conf man src systemd tests $(DEB_TREE)
+	$(Q)mv $(DEB_TREE)/conf/debian $(DEB_TREE)/debian
+	$(Q)sed -i -e 's/@MAINTAINER@/$(DEB_MAINTAINER)/' \
+		-e 's/@BUILD@/$(subst $() ,$(comma) ,$(strip $(DEB_BUILD_DEPENDS)))/' \
+		$(DEB_TREE)/debian/control
+	$(Q)printf 'tenure (%s) bookworm; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' '$(DEB_VERSION)' \
+		'$(DEB_MAINTAINER)' "$$(LC_ALL=C date -uRd @$(DEB_EPOCH))" >$(DEB_TREE)/debian/changelog
+	$(Q)cd $(DEB_TREE) && env -i PATH="$$PATH" HOME=/nonexistent DEB_BUILD_OPTIONS='$(DEB_BUILD_OPTIONS)' \
+		dpkg-buildpackage --build=binary --no-sign >../log 2>&1 || { cat ../log; exit 1; }
+	$(Q)cd $(B)/deb && lintian --allow-root --fail-on error,warning --suppress-tags $(DEB_UNCHECKED) \
+		tenure_*.changes
+	@rm -f $(B)/*.deb
+	@mv $(B)/deb/*.deb $(B)
+
+newcomer: deb
+	@tests/system/newcomer $(B)
 
 # ---- the rest ----
 
