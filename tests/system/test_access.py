@@ -69,7 +69,8 @@ class AccessTest(SystemTest):
         replica.wait_log("join-denied", "component=engine", f"uid={os.getuid()}")
         for user, joins in (("nobody", False), ("daemon", True)):
             worker = processes.spawn(
-                [sys.executable, "-S", HERE / "worker.py", replica.socket, "engine"],
+                # Its text, for others may not be allowed to read the file.
+                [sys.executable, "-S", "-c", (HERE / "worker.py").read_text(), replica.socket, "engine"],
                 user=user,
                 stdout=subprocess.PIPE,
                 text=True,
