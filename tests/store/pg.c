@@ -59,7 +59,8 @@ static void become_owner(void)
 		_exit(127);
 }
 
-static pid_t spawn(const char *program, char *const *arguments)
+// arguments[0] is filled in: initdb looks for its companions where it was called.
+static pid_t spawn(const char *program, char **arguments)
 {
 	char path[2 * PATH_SIZE];
 	pid_t parent = getpid();
@@ -76,13 +77,14 @@ static pid_t spawn(const char *program, char *const *arguments)
 		_exit(127);
 	dup2(log, STDOUT_FILENO);
 	dup2(log, STDERR_FILENO);
+	arguments[0] = path;
 	execv(path, arguments);
 	_exit(127);
 }
 
 static void make_cluster(void)
 {
-	char *const arguments[] = {"initdb", "-D", "data", "-A", "trust", "-U", PG_SUPERUSER, "-E", "UTF8",
+	char *arguments[] = {"initdb", "-D", "data", "-A", "trust", "-U", PG_SUPERUSER, "-E", "UTF8",
 		"--locale=C", "--no-sync", NULL};
 	int status;
 	pid_t pid = spawn("initdb", arguments);
@@ -98,7 +100,7 @@ static void make_cluster(void)
 
 static void run_server(void)
 {
-	char *const arguments[] = {"postgres", "-D", "data", "-k", directory, "-c", "listen_addresses=", "-c",
+	char *arguments[] = {"postgres", "-D", "data", "-k", directory, "-c", "listen_addresses=", "-c",
 		"max_connections=60", "-c", "shared_buffers=16MB", "-c", "autovacuum=off", "-c",
 		"deadlock_timeout=100ms", NULL};
 	server = spawn("postgres", arguments);
