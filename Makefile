@@ -95,7 +95,7 @@ CTL_CFLAGS := $(call pkg,--cflags smartcols)
 STORE_LIBS := $(if $(call on,WITH_PGSQL),$(call pkg,--libs libpq)) \
 	$(if $(call on,WITH_SQLITE),$(call pkg,--libs sqlite3)) \
 	$(if $(call on,WITH_MYSQL),$(call pkg,--libs libmariadb))
-DAEMON_LIBS := $(STORE_LIBS) -lev $(call pkg,--libs inih)
+DAEMON_LIBS := $(STORE_LIBS) -lev $(call pkg,--libs inih libmicrohttpd)
 CTL_LIBS := $(call pkg,--libs smartcols)
 CHECK_LIBS = $(call pkg,--libs check)
 CC_VERSION := $(shell $(CC) --version | head -n 1)

@@ -189,6 +189,8 @@ static void take_reply(struct agent *agent, const struct exchange_reply *reply)
 		agent->store_text[0] = '\0';
 	if (reply->outcome == EXCHANGE_OK && reply->text[0])
 		log_warning("store", log_text("warning", reply->text));
+	if (awaited && reply->outcome == EXCHANGE_OK)
+		agent->answered_at = clock_now_ns();
 	if (awaited && reply->row_count > 0)
 		agent->reported_at = clock_now_ns();
 	step(agent, &(struct election_event){.type = ELECTION_REPLY, .reply = reply});
@@ -233,9 +235,11 @@ static void on_turn(void *userdata)
 {
 	struct agent *agent = userdata;
 	server_turn(agent->server);
+	http_turn(agent->http);
 	tell_service_manager(agent);
 	feed_watchdog(agent);
-	int64_t at = election_deadline(&agent->election);
+	int64_t at = election_deadline(&agent->election), http_at = http_deadline(agent->http);
+	at = http_at < at ? http_at : at;
 	loop_arm(agent->setup.loop, agent->watchdog_at < at ? agent->watchdog_at : at);
 	if (agent->finished)
 		loop_stop(agent->setup.loop);
@@ -330,6 +334,19 @@ static int open_server(struct agent *agent)
 					  });
 }
 
+static int open_http(struct agent *agent)
+{
+	return http_new(&agent->http, &(struct http_setup){
+					      .loop = agent->setup.loop,
+					      .config = agent->setup.config,
+					      .config_path = agent->setup.config_path,
+					      .election = &agent->election,
+					      .server = agent->server,
+					      .store_text = agent->store_text,
+					      .answered_at = &agent->answered_at,
+				      });
+}
+
 int agent_new(struct agent **ret, const struct agent_setup *setup)
 {
 	struct agent *agent = calloc(1, sizeof *agent);
@@ -365,6 +382,7 @@ void agent_free(struct agent *agent)
 		return;
 	loop_on_timer(agent->setup.loop, NULL, NULL);
 	loop_on_turn(agent->setup.loop, NULL, NULL);
+	http_free(agent->http);
 	server_free(agent->server);
 	loop_watch_free(agent->store_watch);
 	store_free(agent->store);
@@ -378,7 +396,9 @@ void agent_free(struct agent *agent)
 
 int agent_start(struct agent *agent)
 {
-	int error = server_listen(agent->server, agent->setup.runtime->listen_fd);
+	int error = open_http(agent);
+	if (error == 0)
+		error = server_listen(agent->server, agent->setup.runtime->listen_fd);
 	if (error < 0)
 		return error;
 	loop_on_timer(agent->setup.loop, on_timer, agent);

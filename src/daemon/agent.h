@@ -23,6 +23,7 @@ struct agent_setup {
 	const struct store_config *store;
 	server_reload_fn *reload; // what a `reload` request calls; NULL: nothing
 	void *reload_userdata;
+	const char *config_path; // for messages
 };
 
 // A component that leads by what the page of the last daemon shows, and is in the file no more, goes on as one that

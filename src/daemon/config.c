@@ -119,6 +119,8 @@ static int parse_scope(const char *name, enum config_scope *ret)
 		*ret = CONFIG_TENURE;
 	else if (strcmp(name, "store") == 0)
 		*ret = CONFIG_STORE;
+	else if (strcmp(name, "http") == 0)
+		*ret = CONFIG_HTTP;
 	else if (strncmp(name, COMPONENT_PREFIX, strlen(COMPONENT_PREFIX)) == 0)
 		*ret = CONFIG_COMPONENT;
 	else
@@ -153,7 +155,7 @@ static void enter_section(struct reader *reader, const char *name)
 	reader->section = NULL;
 	if (parse_scope(name, &scope) < 0) {
 		config_report(load, reader->line, NULL, NULL,
-			"unknown section [%.80s]; allowed are [tenure], [store] and [component:NAME]", name);
+			"unknown section [%.80s]; allowed are [tenure], [store], [http] and [component:NAME]", name);
 		return;
 	}
 	if (scope == CONFIG_COMPONENT && !name_is_valid(name + strlen(COMPONENT_PREFIX))) {
@@ -329,7 +331,8 @@ static void read_header(struct reader *reader, char *ret, size_t size)
 	if (rest == NULL || (*rest != '\0' && *rest != ';')) {
 		reader->section = NULL;
 		reader->any_section = true;
-		report_line(reader, "a section's line that does not end with ]; [tenure], [store] or [component:NAME]");
+		report_line(reader,
+			"a section's line that does not end with ]; [tenure], [store], [http] or [component:NAME]");
 		return;
 	}
 	*end = '\0';

@@ -51,6 +51,10 @@ struct config_store {
 	int64_t timeout_ns;
 };
 
+struct config_http {
+	char *listen; // HOST:PORT or an absolute path; NULL: no HTTP
+};
+
 struct config_component {
 	char *name;
 	int64_t stop_grace_ns;
@@ -69,6 +73,7 @@ struct config {
 	gid_t socket_gid;   // (gid_t)-1 where socket_group is NULL
 	enum log_level log_level;
 	struct config_store store;
+	struct config_http http;
 	struct config_component *components; // in the file's order
 	size_t component_count;              // at least one
 };
@@ -103,7 +108,7 @@ int config_dump(const struct config *config, FILE *stream) MUST_CHECK;
 
 // The table, for the checks of the sample file and the manual page.
 struct config_option_info {
-	const char *section; // "tenure", "store"; "component:NAME" is "component"
+	const char *section; // "tenure", "store", "http"; "component:NAME" is "component"
 	const char *key;
 	const char *fallback; // as the manual states it; NULL: none
 };

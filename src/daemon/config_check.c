@@ -67,6 +67,7 @@ static void set_all_defaults(const struct config_load *load)
 {
 	set_defaults(load, CONFIG_TENURE, find(load, "tenure"), load->config);
 	set_defaults(load, CONFIG_STORE, find(load, "store"), load->config);
+	set_defaults(load, CONFIG_HTTP, find(load, "http"), load->config);
 	for (const struct config_section *section = load->sections; section != NULL; section = section->hh.next) {
 		if (section->scope == CONFIG_COMPONENT)
 			set_defaults(load, CONFIG_COMPONENT, section, config_section_fields(load, section));

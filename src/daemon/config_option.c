@@ -45,6 +45,8 @@ static const struct config_option options[] = {
 	{CONFIG_STORE, "timeout", &config_duration, FIELD(store.timeout_ns), .fallback = "renew",
 	 .low_ns = MS(10), .high_ns = MINUTES(10), .base = FIELD(store.renew_ns), .divisor = 1},
 
+	{CONFIG_HTTP, "listen", &config_listen, FIELD(http.listen), .fallback = NULL},
+
 	{CONFIG_COMPONENT, "stop_grace", &config_duration, COMPONENT_FIELD(stop_grace_ns), .fallback = "lease / 5",
 	 .low_ns = 0, .high_ns = MINUTES(10), .base = FIELD(store.lease_ns), .divisor = 5},
 	{CONFIG_COMPONENT, "start_timeout", &config_duration, COMPONENT_FIELD(start_timeout_ns), .fallback = "30s",
@@ -62,6 +64,7 @@ const char *config_scope_name(enum config_scope scope)
 	static const char *const names[] = {
 		[CONFIG_TENURE] = "tenure",
 		[CONFIG_STORE] = "store",
+		[CONFIG_HTTP] = "http",
 		[CONFIG_COMPONENT] = "component",
 	};
 	assert((size_t)scope < COUNT_OF(names));
@@ -206,6 +209,10 @@ int config_dump(const struct config *config, FILE *stream)
 	fputs("\n[store]\n", stream);
 	if (result == 0)
 		result = print_fields(CONFIG_STORE, config, stream);
+	if (config->http.listen != NULL)
+		fputs("\n[http]\n", stream);
+	if (result == 0)
+		result = print_fields(CONFIG_HTTP, config, stream);
 	for (size_t i = 0; i < config->component_count && result == 0; i++) {
 		fprintf(stream, "\n[component:%s]\n", config->components[i].name);
 		result = print_fields(CONFIG_COMPONENT, &config->components[i], stream);
@@ -241,6 +248,7 @@ void config_free(struct config *config)
 	free(config->components);
 	clear_fields(CONFIG_TENURE, config);
 	clear_fields(CONFIG_STORE, config);
+	clear_fields(CONFIG_HTTP, config);
 	if (config->store.password != NULL)
 		explicit_bzero(config->store.password, strlen(config->store.password));
 	free(config->store.password);

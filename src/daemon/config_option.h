@@ -14,6 +14,7 @@
 enum config_scope {
 	CONFIG_TENURE,
 	CONFIG_STORE,
+	CONFIG_HTTP,
 	CONFIG_COMPONENT,
 	CONFIG_SCOPES,
 };
@@ -38,7 +39,7 @@ static inline void *config_field(const struct config_option *option, void *field
 	return (char *)fields + option->offset;
 }
 
-// "tenure", "store", "component".
+// "tenure", "store", "http", "component".
 const char *config_scope_name(enum config_scope scope);
 size_t config_option_index(const struct config_option *option);
 const struct config_option *config_option_at(size_t index);

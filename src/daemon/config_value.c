@@ -8,12 +8,16 @@
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define HOST_BYTES 256
 #define MACHINE_ID_PATH "/etc/machine-id"
 #define SCHEMA_BYTES 63
 #define MODE_MAX 0777
+#define PORT_DIGITS 5
+#define SOCKET_PATH_BYTES sizeof((struct sockaddr_un *)NULL)->sun_path
 
 // More would be refused by every option's range; this keeps the multiplication within 64 bits.
 #define DURATION_DIGITS 7
@@ -403,6 +407,49 @@ static int parse_schema(const char *text, const struct config_env *env, void *fi
 }
 
 const struct config_kind config_schema = {parse_schema, print_string, clear_string};
+
+// ---- where to listen ----
+
+static bool is_port(const char *text)
+{
+	const size_t digits = strspn(text, "0123456789");
+	const long port = digits > 0 && digits <= PORT_DIGITS && text[digits] == '\0' ? strtol(text, NULL, 10) : 0;
+	return port > 0 && port <= UINT16_MAX;
+}
+
+// An address of IPv6 has colons of its own, and stands in brackets.
+static bool is_host_and_port(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	if (colon == NULL || !is_port(colon + 1))
+		return false;
+	const size_t size = (size_t)(colon - text);
+	const bool bracketed = text[0] == '[' && size > 2 && colon[-1] == ']';
+	return size > 0 && size < HOST_BYTES && (bracketed || strcspn(text, ":[] \t") == size);
+}
+
+static int parse_listen(const char *text, const struct config_env *env, void *field, char why[static CONFIG_WHY_BYTES])
+{
+	char **listen = field;
+	if (*text != '/' && *text != '$') {
+		if (is_host_and_port(text))
+			return take_string(text, listen, why);
+		SAY(why,
+			"\"%.80s\" is no place to listen; HOST:PORT with a port from 1 to 65535, [ADDRESS]:PORT for "
+			"IPv6, "
+			"or the absolute path of a Unix socket",
+			text);
+		return -EINVAL;
+	}
+	const int result = parse_path(text, env, field, why);
+	if (result < 0 || strlen(*listen) < SOCKET_PATH_BYTES)
+		return result;
+	SAY(why, "too long for the path of a socket; at most %zu bytes", SOCKET_PATH_BYTES - 1);
+	clear_string(listen);
+	return -EINVAL;
+}
+
+const struct config_kind config_listen = {parse_listen, print_string, clear_string};
 
 // ---- any other text ----
 

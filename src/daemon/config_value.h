@@ -26,6 +26,7 @@ extern const struct config_kind config_driver;   // char *
 extern const struct config_kind config_conninfo; // char *
 extern const struct config_kind config_schema;   // char *
 extern const struct config_kind config_text;     // char *
+extern const struct config_kind config_listen;   // char *
 extern const struct config_kind config_duration; // int64_t
 extern const struct config_kind config_users;    // struct config_users
 

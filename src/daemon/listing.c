@@ -41,27 +41,50 @@ static int64_t since_ms(const struct server *server, const struct election_lease
 	return lease->row.since_ms + whole_ms(now - *server->setup.reported_at);
 }
 
+bool server_row(const struct server *server, uint32_t index, struct server_row *ret)
+{
+	const struct election *election = server->setup.election;
+	const struct election_lease *lease = &election->leases[index];
+	if (!server_shows(server, index))
+		return false;
+	int64_t now = clock_now_ns();
+	bool valid = election_token_valid(&lease->token, now);
+	*ret = (struct server_row){
+		.component = server_component(server, index),
+		.role = role_of(lease),
+		.leader = leader_of(server, lease),
+		.term = term_of(lease),
+		.since_ms = since_ms(server, lease, now),
+		.valid = valid,
+		.ttl_ns = valid ? lease->token.deadline - now : 0,
+		.worker = seat_state_name(lease->seat),
+		.workers = server->posts[index].workers,
+		.store = election->answered ? server_outcome_name(election->outcome) : "starting",
+		.error = server->setup.store_text,
+		.node = server->setup.config->node,
+	};
+	return true;
+}
+
 // W20
 static void put_row(struct client *client, uint32_t index)
 {
-	const struct server *server = client->server;
-	const struct election *election = server->setup.election;
-	const struct election_lease *lease = &election->leases[index];
-	int64_t now = clock_now_ns();
-	bool valid = election_token_valid(&lease->token, now);
+	struct server_row row;
 	struct line_writer writer;
+	if (!server_row(client->server, index, &row))
+		return;
 	line_begin(&writer, &client->output, wire_word_name(WIRE_ROW));
-	line_field(&writer, "component", server_component(server, index));
-	line_field(&writer, "role", role_of(lease));
-	line_field(&writer, "leader", leader_of(server, lease));
-	line_field_u64(&writer, "term", term_of(lease));
-	line_field_i64(&writer, "since_ms", since_ms(server, lease, now));
-	line_field_i64(&writer, "ttl_ms", valid ? whole_ms(lease->token.deadline - now) : 0);
-	line_field(&writer, "worker", seat_state_name(lease->seat));
-	line_field_u64(&writer, "workers", server->posts[index].workers);
-	line_field(&writer, "store", election->answered ? server_outcome_name(election->outcome) : "starting");
-	line_field(&writer, "error", server->setup.store_text);
-	line_field(&writer, "node", server->setup.config->node);
+	line_field(&writer, "component", row.component);
+	line_field(&writer, "role", row.role);
+	line_field(&writer, "leader", row.leader);
+	line_field_u64(&writer, "term", row.term);
+	line_field_i64(&writer, "since_ms", row.since_ms);
+	line_field_i64(&writer, "ttl_ms", whole_ms(row.ttl_ns));
+	line_field(&writer, "worker", row.worker);
+	line_field_u64(&writer, "workers", row.workers);
+	line_field(&writer, "store", row.store);
+	line_field(&writer, "error", row.error);
+	line_field(&writer, "node", row.node);
 	client_end_line(client, &writer);
 }
 

@@ -2,6 +2,7 @@
 // tenured: the command line, the start, the signals, the end.
 #include "agent.h"
 #include "config.h"
+#include "http.h"
 #include "log.h"
 #include "loop.h"
 #include "notify.h"
@@ -147,7 +148,7 @@ static int watch_signals(struct daemon *daemon)
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
-	rlim_t wanted = SERVER_CLIENTS + OTHER_DESCRIPTORS;
+	rlim_t wanted = SERVER_CLIENTS + HTTP_CONNECTIONS + OTHER_DESCRIPTORS;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
 		return;
 	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
@@ -195,6 +196,7 @@ static int serve(struct daemon *daemon, struct runtime *runtime)
 		.store = &store,
 		.reload = on_reload,
 		.reload_userdata = daemon,
+		.config_path = daemon->config_path,
 	};
 	// The socket first: the umask is changed for a moment, and the agent starts the store's thread.
 	int error = runtime_listen(runtime, config->socket_mode, config->socket_gid);
@@ -207,7 +209,7 @@ static int serve(struct daemon *daemon, struct runtime *runtime)
 	if (error == 0) {
 		log_info("ready", log_text("version", TENURE_VERSION), log_text("node", config->node),
 			log_text("socket", runtime->socket_path), log_text("driver", config->store.driver),
-			log_uint("components", config->component_count));
+			log_uint("components", config->component_count), log_text("http", config->http.listen));
 		notify_ready(); // whoever leads, and whether or not the database is there (R12)
 		error = loop_run(daemon->loop);
 	}

@@ -86,6 +86,27 @@ void server_tell_vacant(struct server *server, uint32_t lease);
 // gone. To be stepped like any event; all but its time is filled in.
 bool server_next_event(struct server *server, struct election_event *ret);
 
+// What is known of a component, for everybody who asks (W20). Good until the next step.
+struct server_row {
+	const char *component;
+	const char *role;
+	const char *leader; // the node; "": nobody, as far as is known
+	uint64_t term;
+	int64_t since_ms;
+	bool valid; // the term may be relied on here and now, as the terms page says
+	int64_t ttl_ns;
+	const char *worker;
+	uint32_t workers;
+	const char *store;
+	const char *error;
+	const char *node; // this one
+};
+
+// False where there is nothing to be seen of the lease: its component was removed.
+bool server_row(const struct server *server, uint32_t lease, struct server_row *ret);
+// -ENOENT where there is no such component.
+int server_find_component(const struct server *server, const char *name, uint32_t *ret) MUST_CHECK;
+
 // For the log and for status.
 const char *server_outcome_name(enum exchange_outcome outcome);
 

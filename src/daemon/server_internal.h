@@ -141,8 +141,6 @@ void seats_drop_all(struct client *client);
 
 // request.c
 void request_handle(struct client *client, char *text, size_t size);
-// -ENOENT where there is no such component.
-int server_find_component(const struct server *server, const char *name, uint32_t *ret) MUST_CHECK;
 void server_index_components(struct server *server);
 
 // listing.c

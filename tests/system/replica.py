@@ -93,7 +93,9 @@ class Postgres(Store):
 
 
 class Replica:
-    def __init__(self, directory, store, components=("engine",), user=None, tenure=None, timing=None, component=None):
+    def __init__(
+        self, directory, store, components=("engine",), user=None, tenure=None, timing=None, component=None, http=None
+    ):
         self.directory = pathlib.Path(directory)
         self.name = self.directory.name
         self.directory.mkdir()
@@ -113,11 +115,14 @@ class Replica:
         self.component = {**COMPONENT, **(component or {})}
         self.timing = {**TIMING, **(timing or {})}
         self.user = user
+        self.http = http  # where it listens
         self.write_config()
 
     def write_config(self):
         text = section("tenure", self.tenure)
         text += section("store", {**self.store.settings(self.user), **self.timing})
+        if self.http:
+            text += section("http", {"listen": self.http})
         for name in self.components:
             text += section(f"component:{name}", self.component)
         self.config.write_text(text)

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// What HTTP tells: a page a question.
+#include "http_internal.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define LEADER_PREFIX "/leader/"
+#define TEXT "text/plain; charset=utf-8"
+#define JSON "application/json"
+
+enum {
+	FOUND = 200,
+	NO_SUCH = 404,
+	NOT_NOW = 503,
+};
+
+enum http_route http_route(const char *path)
+{
+	static const char *const paths[HTTP_SHARED] = {
+		[HTTP_HEALTHZ] = "/healthz",
+		[HTTP_READYZ] = "/readyz",
+		[HTTP_STATUS] = "/status",
+	};
+	for (size_t i = 0; i < COUNT_OF(paths); i++)
+		if (strcmp(path, paths[i]) == 0)
+			return (enum http_route)i;
+	return strncmp(path, LEADER_PREFIX, strlen(LEADER_PREFIX)) == 0 ? HTTP_LEADER : HTTP_NOT_FOUND;
+}
+
+// The loop runs, or nobody would be answered.
+static unsigned tell_health(FILE *out)
+{
+	fputs("ok\n", out);
+	return FOUND;
+}
+
+static unsigned refuse(FILE *out, const struct http_setup *setup, const char *what)
+{
+	const char *text = setup->store_text;
+	fprintf(out, "%s%s%s\n", what, *text ? ": " : "", text);
+	return NOT_NOW;
+}
+
+// A follower looks once a lease at the least, and its look may take the whole time-out.
+static unsigned tell_readiness(FILE *out, const struct http_setup *setup)
+{
+	const struct election *election = setup->election;
+	int64_t answered_at = *setup->answered_at;
+	if (election->stopping) {
+		fputs("the daemon is about to end\n", out);
+		return NOT_NOW;
+	}
+	if (answered_at == 0)
+		return refuse(out, setup, "the store has not answered yet");
+	if (clock_now_ns() - answered_at > election->timing.lease_ns + election->timing.timeout_ns)
+		return refuse(out, setup, "the store has not answered within a lease");
+	fputs("ok\n", out);
+	return FOUND;
+}
+
+// One body for all: the node that leads, or an empty line. Here or elsewhere is the status.
+static unsigned tell_leader(FILE *out, const struct http_setup *setup, const char *path)
+{
+	struct server_row row;
+	uint32_t lease;
+	if (server_find_component(setup->server, path + strlen(LEADER_PREFIX), &lease) < 0 ||
+		!server_row(setup->server, lease, &row)) {
+		fputs("no such component\n", out);
+		return NO_SUCH;
+	}
+	fprintf(out, "%s\n", row.leader);
+	return row.valid ? FOUND : NOT_NOW;
+}
+
+// ---- status, as tenurectl's -o json has it ----
+
+static void put_text(FILE *out, const char *key, const char *value)
+{
+	fprintf(out, ",\"%s\":", key);
+	if (*value == '\0') {
+		fputs("null", out);
+		return;
+	}
+	fputc('"', out);
+	for (; *value != '\0'; value++) {
+		if (*value == '"' || *value == '\\')
+			fprintf(out, "\\%c", *value);
+		else if ((unsigned char)*value < ' ')
+			fprintf(out, "\\u%04x", (unsigned)*value);
+		else
+			fputc(*value, out);
+	}
+	fputc('"', out);
+}
+
+static void put_row(FILE *out, const struct server_row *row)
+{
+	fprintf(out, "{\"component\":\"%s\"", row->component);
+	put_text(out, "role", row->role);
+	put_text(out, "leader", row->leader);
+	fprintf(out, ",\"term\":%" PRIu64 ",\"since_ms\":%" PRId64 ",\"ttl_ms\":%" PRId64, row->term, row->since_ms,
+		row->ttl_ns / NS_PER_MS);
+	put_text(out, "worker", row->worker);
+	fprintf(out, ",\"workers\":%" PRIu32, row->workers);
+	put_text(out, "store", row->store);
+	put_text(out, "error", row->error);
+	put_text(out, "node", row->node);
+	fputc('}', out);
+}
+
+static unsigned tell_status(FILE *out, const struct http_setup *setup)
+{
+	struct server_row row;
+	const char *separator = "\n";
+	fputs("{\"components\":[", out);
+	for (uint32_t i = 0; i < setup->election->lease_count; i++) {
+		if (!server_row(setup->server, i, &row))
+			continue;
+		fputs(separator, out);
+		put_row(out, &row);
+		separator = ",\n";
+	}
+	fputs("\n]}\n", out);
+	return FOUND;
+}
+
+static unsigned tell(FILE *out, const struct http_setup *setup, enum http_route route, const char *path)
+{
+	switch (route) {
+	case HTTP_HEALTHZ:
+		return tell_health(out);
+	case HTTP_READYZ:
+		return tell_readiness(out, setup);
+	case HTTP_STATUS:
+		return tell_status(out, setup);
+	case HTTP_LEADER:
+		return tell_leader(out, setup, path);
+	case HTTP_NOT_FOUND:
+	default:
+		fputs("there are /healthz, /readyz, /status and /leader/COMPONENT\n", out);
+		return NO_SUCH;
+	}
+}
+
+int http_page_make(const struct http_setup *setup, enum http_route route, const char *path, struct http_page *ret)
+{
+	*ret = (struct http_page){.type = route == HTTP_STATUS ? JSON : TEXT};
+	FILE *out = open_memstream(&ret->body, &ret->size);
+	if (!out)
+		return -ENOMEM;
+	ret->status = tell(out, setup, route, path);
+	bool failed = ferror(out) != 0;
+	if (fclose(out) == 0 && !failed)
+		return 0;
+	free(ret->body);
+	return -ENOMEM;
+}
