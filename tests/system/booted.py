@@ -12,7 +12,6 @@ import replica
 from replica import until
 
 HERE = pathlib.Path(__file__).resolve().parent
-NAMESPACES = ["--mount", "--pid", "--cgroup", "--uts", "--ipc"]
 TARGET = "--unit=test.target"
 
 
@@ -27,7 +26,7 @@ def unavailable():
     overlay = "mount -t overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w o /mnt"
     probe = f"mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w && {overlay} && mount -t cgroup2 c /mnt"
     tried = subprocess.run(
-        ["unshare", *NAMESPACES, "--fork", "sh", "-c", probe],
+        ["unshare", "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--fork", "sh", "-c", probe],
         capture_output=True,
         text=True,
         check=False,
@@ -52,7 +51,8 @@ class Machine:
         self.directory = directory
         self.add = directory / "add"
         shutil.copytree(installed, self.add, symlinks=True)
-        (directory / "memory").mkdir()
+        for name in ("memory", "cgroup"):
+            (directory / name).mkdir()
         self.process = None
         self.first = None
 
@@ -70,7 +70,7 @@ class Machine:
         log = self.directory / "console"
         with open(log, "wb") as console:
             self.process = processes.spawn(
-                ["unshare", *NAMESPACES, "--fork", "--kill-child", HERE / "boot", self.directory],
+                ["unshare", "--mount", HERE / "boot", self.directory],
                 stdout=console,
                 stderr=console,
             )
@@ -119,6 +119,11 @@ class Machine:
         return self.read_journal() if self.first else []
 
     def halt(self):
-        if self.process:
-            self.process.kill()
-            self.process.wait()
+        if not self.process:
+            return
+        self.process.kill()
+        self.process.wait()
+        mine = f"{self.directory}/cgroup/tenure-{self.process.pid}"
+        script = 'mount -t cgroup2 cgroup2 "$1" && find "$2" -depth -type d -exec rmdir {} +'
+        command = ["unshare", "--mount", "sh", "-c", script, "-", self.directory / "cgroup", mine]
+        until(lambda: subprocess.run(command, check=False, capture_output=True).returncode == 0, "it is gone")

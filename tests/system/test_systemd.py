@@ -206,9 +206,9 @@ class SystemdTest(unittest.TestCase):
         self.start(*COMPONENTS)
         self.configure("a", "engine", "counter", "fourth")
         machine.run("systemctl", "reload", "tenured")
-        self.assertEqual(set(self.status()), {"engine", "counter", "fourth"})
+        until(lambda: set(self.status()) == {"engine", "counter", "fourth"}, "discovery is released", every=0.02)
+        self.assertTrue(any("reason=removed" in line for line in self.messages()))
         self.start("engine", "counter", "fourth")
-        until(lambda: any("reason=removed" in line for line in self.messages()), "discovery is revoked")
         self.configure("a", "engine", "nonsense = 1")
         with self.assertRaises(AssertionError):
             machine.run("systemctl", "reload", "tenured")
