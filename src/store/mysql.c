@@ -125,6 +125,7 @@ struct store_link {
 	unsigned long *waiters;
 	size_t waiter_room;
 	bool wrote;     // a statement that writes was answered
+	bool changes;   // there is something to commit
 	bool committed; // the change, perhaps
 	bool in_transaction;
 	bool failed; // the answer has its outcome
@@ -788,13 +789,18 @@ static void waiter_free(struct waiter *waiter)
 	free(waiter);
 }
 
+static bool is_galera(const struct exchange_reply *reply)
+{
+	return strncmp(reply->server.text, GALERA, strlen(GALERA)) == 0;
+}
+
 // Whether what others announce is not heard: nobody waits, or they may sit at other nodes.
 static bool is_deaf(const struct store_link *link, const struct exchange_reply *reply)
 {
 	pthread_mutex_lock(&link->waiter->lock);
 	bool waits = link->waiter->fd >= 0;
 	pthread_mutex_unlock(&link->waiter->lock);
-	return !waits || strncmp(reply->server.text, GALERA, strlen(GALERA)) == 0;
+	return !waits || is_galera(reply);
 }
 
 // Who else waits, to be interrupted by announce(). The last statement, since it
@@ -1017,7 +1023,8 @@ static void take_done(struct store_link *link, struct store_answer *answer, enum
 	else if (kind == CHANGE)
 		link->changed -= (size_t)mysql_affected_rows(link->connection);
 	else if (kind == COMMIT)
-		link->committed = true;
+		// On Galera, what ended an empty transaction may be told to the statement after it.
+		link->committed = link->changes;
 	if (kind == COMMIT)
 		link->in_transaction = false;
 }
@@ -1407,17 +1414,29 @@ static bool has_room(struct store_link *link, struct store_answer *answer)
 	return link->room == link->names->count || allocate(link) == 0 || fail(link, answer, &no_memory, "no memory");
 }
 
+// What follows goes in another packet. On Galera, a COMMIT has to be alone in its own: where another node ended the
+// transaction, a statement that has others behind it succeeds all the same, and the next one is told.
+static bool send_on(struct store_link *link, struct store_answer *answer)
+{
+	return round_trip(link, answer) && packet_new(link, answer);
+}
+
 static bool change(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
 {
 	static const struct error_class torn = {0, EXCHANGE_UNKNOWN, true, NULL};
 	put_locks(link, request);
-	if (!round_trip(link, answer) || !packet_new(link, answer))
+	if (!send_on(link, answer))
 		return false;
 	decide(link, request, answer);
-	bool announced = put_decision(link);
+	link->changes = put_decision(link);
+	bool galera = is_galera(answer->reply);
+	if (galera && link->count && !send_on(link, answer))
+		return false;
 	put_statement(link, COMMIT, "COMMIT");
+	if (galera && !send_on(link, answer))
+		return false;
 	put_report(link, request);
-	if (announced)
+	if (link->changes)
 		put_waiters(link);
 	if (!round_trip(link, answer))
 		return false;

@@ -3,8 +3,9 @@
 
 import ctypes
 import os
+import pathlib
 import subprocess
-import time
+import sys
 
 import processes
 from mariadb import TOOL, MariaDB, owner
@@ -143,6 +144,9 @@ class Node(MariaDB):
     def state(self, name):
         return self.sql(f"SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = '{name}'")
 
+    def is_up(self):
+        return super().is_up() and self.state("wsrep_ready") == "ON"
+
     def is_ready(self, size):
         return self.state("wsrep_ready") == "ON" and self.state("wsrep_cluster_size") == str(size)
 
@@ -176,3 +180,16 @@ class Cluster:
     def stop(self):
         for node in self.nodes:
             node.stop()
+
+
+def serve():
+    """On loopback, for others: prints the nodes' sockets, and ends with its input."""
+    cluster = Cluster(pathlib.Path(os.environ["TENURE_TEST_SHARED"]), False).start()
+    print(*[node.socket for node in cluster.nodes], sep="\n", flush=True)
+    sys.stdin.read()
+    cluster.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    processes.supervised(serve)

@@ -54,12 +54,15 @@ class MariaDB:
     def start(self, *options):
         self.process = self.launch(*options)
         end = time.monotonic() + 30
-        while subprocess.run(self.client(), input="", capture_output=True, text=True, check=False).returncode != 0:
+        while not self.is_up():
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError("MariaDB did not start: " + (self.directory / "log").read_text()[-2000:])
             time.sleep(0.02)
         self.sql("CREATE USER IF NOT EXISTS tenure@localhost, tenure@'%'")
         return self
+
+    def is_up(self):
+        return subprocess.run(self.client(), input="", capture_output=True, text=True, check=False).returncode == 0
 
     def client(self, database=""):
         return ["mariadb", "--no-defaults", "-N", f"--socket={self.socket}", "--user=root", database]

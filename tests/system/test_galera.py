@@ -73,7 +73,7 @@ class GaleraTest(SystemTest):
         for term in range(2, 32):
             marks = [client.mark() for client in clients]
             yielded_at = now()
-            leader.reply("yield", leader.last("granted"), cooldown_ms=500)
+            leader.reply("yield", leader.last("granted"), cooldown_ms=60)
 
             def next_one(marks=marks, term=term):
                 found = [one for one, mark in zip(clients, marks) if one.find(is_grant(term), mark)]
