@@ -84,8 +84,8 @@ static pid_t spawn(const char *program, char **arguments)
 
 static void make_cluster(void)
 {
-	char *arguments[] = {"initdb", "-D", "data", "-A", "trust", "-U", PG_SUPERUSER, "-E", "UTF8",
-		"--locale=C", "--no-sync", NULL};
+	char *arguments[] = {"initdb", "-D", "data", "-A", "trust", "-U", PG_SUPERUSER, "-E", "UTF8", "--locale=C",
+		"--no-sync", NULL};
 	int status;
 	pid_t pid = spawn("initdb", arguments);
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
