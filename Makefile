@@ -6,7 +6,7 @@
 #: make lint       formatting, static analysis and style
 #: make coverage   unit tests and simulator, and what they run of src/core
 #: make sim        the simulator; SEED=1 RUNS=1000
-#: make failover   fail-overs of PostgreSQL to a stale standby; ROUNDS=50
+#: make failover   fail-overs to a stale replica, of PostgreSQL ROUNDS=50 and of MariaDB two fifths of it
 #: make demo       an election to watch; STORE=sqlite or STORE=postgresql
 #: make format     puts the sources into the format that lint wants
 #: make install    below PREFIX (/usr/local); DESTDIR, bindir, libdir and so on as usual
@@ -231,9 +231,10 @@ $(SIM): $(patsubst %.c,$(O)/%.o,$(wildcard tests/sim/*.c)) \
 	$(call link,$(filter %.o %.a,$^))
 -include tests/sim/sim.mk
 
-# They run on SQLite and PostgreSQL, and two on MariaDB.
+# They run on SQLite and PostgreSQL, and some on MariaDB.
+MYSQL_TESTS := %/test_mariadb.py %/test_mariadb_failover.py %/test_galera.py
 SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filter-out \
-	$(if $(call on,WITH_MYSQL),,%/test_mariadb.py %/test_galera.py),$(wildcard tests/system/test_*.py)))
+	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # Watches a replica that does nothing for a minute.
 WAITING := tests/system/test_waiting.py
 PARTS := $(or $(CHECK),tools layers unit sim store system)
@@ -263,8 +264,10 @@ check: $(if $(CHECK),,all) $(call part,layers,$(call archives,$(LAYERS))) $(call
 sim: $(SIM)
 	$(SIM) $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
+FAILOVERS = TENURE_FAILOVERS=$(or $(ROUNDS),50) python3 -u
 failover: all
-	TENURE_FAILOVERS=$(or $(ROUNDS),50) python3 -u tests/system/test_failover.py over_and_over
+	$(FAILOVERS) tests/system/test_failover.py over_and_over
+	$(if $(call on,WITH_MYSQL),$(FAILOVERS) tests/system/test_mariadb_failover.py over_and_over)
 
 sim-check: $(SIM)
 	$(call script,tests/sim/check,$(SIM))

@@ -58,8 +58,11 @@ class MariaDB:
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError("MariaDB did not start: " + (self.directory / "log").read_text()[-2000:])
             time.sleep(0.02)
-        self.sql("CREATE USER IF NOT EXISTS tenure@localhost, tenure@'%'")
+        self.make_users()
         return self
+
+    def make_users(self):
+        self.sql("CREATE USER IF NOT EXISTS tenure@localhost, tenure@'%'")
 
     def is_up(self):
         return subprocess.run(self.client(), input="", capture_output=True, text=True, check=False).returncode == 0

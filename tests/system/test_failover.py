@@ -22,6 +22,7 @@ COMPONENT = {"stop_grace": "400ms", "start_timeout": "5s", "cooldown": "1s"}
 RENEW_NS = 400_000_000
 GRACE_NS = 400_000_000
 REACH_NS = 500_000_000  # a daemon has found the new primary by then
+GAPS = (0.3, 0.8, 0.02)  # so many seconds are lost
 HARM_NS = 1_000_000_000  # what we did to a daemon may still show so long after
 
 
@@ -187,10 +188,17 @@ class OverAndOverTest(PostgresTest):
     def setUpClass(cls):
         """Servers of its own."""
 
-    def fail_over(self, pair, fleet, database):
+    def make(self):
+        """The servers, and a store that is on both."""
+        pair = Pair(self)
+        store = self.postgres(server=pair.primary)
+        store.hosts = (pair.primary, pair.standby)
+        return pair, store
+
+    def fail_over(self, pair, fleet, database, gap):
         """To a standby that misses what happened last, which may be renewals or whole terms."""
         pair.hold_back()
-        fleet.run(fleet.random.choice((0.02, 0.3, 0.8)), every=0.08)
+        fleet.run(gap, every=0.08)
         killed_at = pair.fail()
         sitting = [(seat, seat.feed, seat.sitting(killed_at)) for seat in fleet.seats]
         sitting = [one for one in sitting if one[2]]
@@ -265,15 +273,13 @@ class OverAndOverTest(PostgresTest):
         """W3, W4, rules 3, 5, 9, 10: fail-over after fail-over to a stale standby, and elections go on"""
         seed = int(os.environ.get("TENURE_SEED") or random.randrange(10**6))
         self.figure(f"seed {seed}")
-        pair = Pair(self)
-        store = self.postgres(server=pair.primary)
-        store.hosts = (pair.primary, pair.standby)
+        pair, store = self.make()
         fleet = Fleet(self, store, TIMING, COMPONENT, seed)
         rounds, counts = [], collections.Counter()
         pair.begin_copy()
         self.assertTrue(fleet.run(30, 0.2, lambda: pair.follows() and fleet.all_lead(0)), "no leaders")
-        for _ in range(self.count):
-            this = self.fail_over(pair, fleet, store.database)
+        for number in range(self.count):
+            this = self.fail_over(pair, fleet, store.database, GAPS[number % len(GAPS)])
             rounds.append(this)
             pair.begin_copy()
             settled = fleet.run(30, 0.2, lambda now=this: self.settled(pair, fleet, now), this.spared)
