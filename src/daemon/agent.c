@@ -117,6 +117,15 @@ static void tell(struct agent *agent, const struct election_note *note)
 	}
 }
 
+static void count_note(struct agent *agent, const struct election_note *note)
+{
+	struct server_row row;
+	metrics_note(&agent->metrics, note);
+	bool led = note->type == NOTE_STATE || note->type == NOTE_LEADER;
+	if (led && server_row(agent->server, note->lease, &row))
+		metrics_row(&agent->metrics, note->lease, &row, agent->election.now);
+}
+
 static void ask_store(struct agent *agent)
 {
 	const struct election_update *update = &agent->update;
@@ -129,9 +138,10 @@ static void ask_store(struct agent *agent)
 		log_error("store-submit", log_errno("error", error));
 }
 
-// What to say where the election itself gave the exchange up.
-static void say_timeout(struct agent *agent)
+// The election itself ended the wait for an exchange.
+static void give_up(struct agent *agent, int64_t took_ns)
 {
+	metrics_exchange(&agent->metrics, EXCHANGE_UNKNOWN, took_ns);
 	snprintf(agent->store_text, sizeof agent->store_text, "no answer within the timeout of %" PRId64 " ms",
 		agent->election.timing.timeout_ns / NS_PER_MS);
 }
@@ -139,11 +149,12 @@ static void say_timeout(struct agent *agent)
 static void step_once(struct agent *agent, struct election_event *event)
 {
 	struct election_update *update = &agent->update;
+	int64_t sent_at = agent->election.sent_at;
 	supply_id(agent);
 	event->now = clock_now_ns();
 	election_step(&agent->election, event, update);
 	if (update->abort)
-		say_timeout(agent);
+		give_up(agent, event->now - sent_at);
 	// A worker that is told looks at the page: it comes first.
 	show_terms(agent);
 	show_session(agent);
@@ -151,6 +162,7 @@ static void step_once(struct agent *agent, struct election_event *event)
 	for (size_t i = 0; i < update->note_count; i++) {
 		tell(agent, &update->notes[i]);
 		journal_note(agent, &update->notes[i]);
+		count_note(agent, &update->notes[i]);
 	}
 	ask_store(agent);
 	agent->finished |= update->finished;
@@ -178,6 +190,16 @@ static void on_timer(void *userdata)
 	step(userdata, &(struct election_event){.type = ELECTION_TIME});
 }
 
+static void count_reply(struct agent *agent, const struct exchange_reply *reply)
+{
+	int64_t now = clock_now_ns();
+	bool ok = reply->outcome == EXCHANGE_OK;
+	metrics_exchange(&agent->metrics, reply->outcome, now - agent->election.sent_at);
+	agent->metrics.renewals += ok && agent->election.sent_op == EXCHANGE_SESSION_RENEW && reply->session_alive;
+	if (ok)
+		agent->answered_at = now;
+}
+
 // The text of a reply counts where the election takes it; one that comes after its time is thrown away there, too.
 static void take_reply(struct agent *agent, const struct exchange_reply *reply)
 {
@@ -189,8 +211,8 @@ static void take_reply(struct agent *agent, const struct exchange_reply *reply)
 		agent->store_text[0] = '\0';
 	if (reply->outcome == EXCHANGE_OK && reply->text[0])
 		log_warning("store", log_text("warning", reply->text));
-	if (awaited && reply->outcome == EXCHANGE_OK)
-		agent->answered_at = clock_now_ns();
+	if (awaited)
+		count_reply(agent, reply);
 	if (awaited && reply->row_count > 0)
 		agent->reported_at = clock_now_ns();
 	step(agent, &(struct election_event){.type = ELECTION_REPLY, .reply = reply});
@@ -343,6 +365,7 @@ static int open_http(struct agent *agent)
 					      .election = &agent->election,
 					      .server = agent->server,
 					      .store_text = agent->store_text,
+					      .metrics = &agent->metrics,
 					      .answered_at = &agent->answered_at,
 				      });
 }
@@ -358,7 +381,10 @@ int agent_new(struct agent **ret, const struct agent_setup *setup)
 	agent->watchdog_at = agent->watchdog_interval_ns == INT64_MAX ? INT64_MAX : 0;
 	int64_t now = clock_now_ns();
 	agent->reported_at = now;
+	agent->metrics.started_ms = clock_wall_ms();
 	int error = allocate(agent);
+	if (error == 0)
+		error = metrics_reserve(&agent->metrics, setup->config->component_count, now);
 	if (error == 0)
 		error = init_election(agent, now);
 	if (error == 0)
@@ -386,6 +412,7 @@ void agent_free(struct agent *agent)
 	server_free(agent->server);
 	loop_watch_free(agent->store_watch);
 	store_free(agent->store);
+	metrics_done(&agent->metrics);
 	free(agent->update.notes);
 	free(agent->leases);
 	free(agent->releases);

@@ -6,6 +6,7 @@
 
 #include "agent.h"
 #include "http.h"
+#include "metrics.h"
 #include "server.h"
 
 struct agent {
@@ -22,12 +23,13 @@ struct agent {
 	struct loop_watch *store_watch;
 	struct server *server;
 	struct http *http; // NULL: none
+	struct metrics metrics;
 	char store_text[EXCHANGE_TEXT_SIZE]; // what is wrong with the store, or ""
 	enum exchange_outcome told_outcome;  // the last one that was not logged quietly
 	struct uuid told_session;            // the one that the log knows of, and its state there
 	enum session_state told_session_state;
 	int64_t reported_at;
-	int64_t answered_at; // when an exchange was last answered with OK; 0: not yet
+	int64_t answered_at;          // when an exchange was last answered with OK; 0: not yet
 	int64_t watchdog_interval_ns; // INT64_MAX: none
 	int64_t watchdog_at;
 	uint32_t leading;

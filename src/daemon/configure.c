@@ -3,6 +3,7 @@
 #include "agent_internal.h"
 
 #include "array.h"
+#include "clock.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@ static int grow_arrays(struct agent *agent, size_t count)
 		error = array_grow(&agent->claims, count, sizeof *agent->claims);
 	if (error == 0)
 		error = array_grow(&agent->slots, count, sizeof *agent->slots);
+	if (error == 0)
+		error = metrics_reserve(&agent->metrics, count, clock_now_ns());
 	if (error == 0)
 		agent->room = count;
 	// Those that did grow are somewhere else now.

@@ -7,6 +7,7 @@
 #include "config.h"
 #include "election.h"
 #include "loop.h"
+#include "metrics.h"
 #include "server.h"
 
 // Limits on what a peer controls. A connection is for one request.
@@ -21,7 +22,8 @@ struct http_setup {
 	const char *config_path;     // for the log
 	const struct election *election;
 	const struct server *server;
-	const char *store_text;     // what is wrong with the store, or ""
+	const char *store_text; // what is wrong with the store, or ""
+	const struct metrics *metrics;
 	const int64_t *answered_at; // when the store last said OK; 0: not yet
 };
 

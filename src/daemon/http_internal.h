@@ -11,6 +11,7 @@ enum http_route {
 	HTTP_HEALTHZ,
 	HTTP_READYZ,
 	HTTP_STATUS,
+	HTTP_METRICS,
 	HTTP_SHARED, // from here on each request gets an answer of its own
 	HTTP_LEADER = HTTP_SHARED,
 	HTTP_NOT_FOUND,

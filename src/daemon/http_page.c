@@ -11,6 +11,7 @@
 #define LEADER_PREFIX "/leader/"
 #define TEXT "text/plain; charset=utf-8"
 #define JSON "application/json"
+#define PROMETHEUS "text/plain; version=0.0.4; charset=utf-8"
 
 enum {
 	FOUND = 200,
@@ -24,6 +25,7 @@ enum http_route http_route(const char *path)
 		[HTTP_HEALTHZ] = "/healthz",
 		[HTTP_READYZ] = "/readyz",
 		[HTTP_STATUS] = "/status",
+		[HTTP_METRICS] = "/metrics",
 	};
 	for (size_t i = 0; i < COUNT_OF(paths); i++)
 		if (strcmp(path, paths[i]) == 0)
@@ -137,18 +139,28 @@ static unsigned tell(FILE *out, const struct http_setup *setup, enum http_route 
 		return tell_readiness(out, setup);
 	case HTTP_STATUS:
 		return tell_status(out, setup);
+	case HTTP_METRICS:
+		metrics_print(setup->metrics, setup->server, setup->election, clock_now_ns(), out);
+		return FOUND;
 	case HTTP_LEADER:
 		return tell_leader(out, setup, path);
 	case HTTP_NOT_FOUND:
 	default:
-		fputs("there are /healthz, /readyz, /status and /leader/COMPONENT\n", out);
+		fputs("there are /healthz, /readyz, /status, /metrics and /leader/COMPONENT\n", out);
 		return NO_SUCH;
 	}
 }
 
+static const char *type_of(enum http_route route)
+{
+	if (route == HTTP_STATUS)
+		return JSON;
+	return route == HTTP_METRICS ? PROMETHEUS : TEXT;
+}
+
 int http_page_make(const struct http_setup *setup, enum http_route route, const char *path, struct http_page *ret)
 {
-	*ret = (struct http_page){.type = route == HTTP_STATUS ? JSON : TEXT};
+	*ret = (struct http_page){.type = type_of(route)};
 	FILE *out = open_memstream(&ret->body, &ret->size);
 	if (!out)
 		return -ENOMEM;

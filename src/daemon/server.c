@@ -209,6 +209,11 @@ void server_free(struct server *server)
 	free(server);
 }
 
+size_t server_client_count(const struct server *server)
+{
+	return server->client_count;
+}
+
 int server_listen(struct server *server, int fd)
 {
 	server->listen_fd = fd;

@@ -104,6 +104,7 @@ struct server_row {
 
 // False where there is nothing to be seen of the lease: its component was removed.
 bool server_row(const struct server *server, uint32_t lease, struct server_row *ret);
+size_t server_client_count(const struct server *server);
 // -ENOENT where there is no such component.
 int server_find_component(const struct server *server, const char *name, uint32_t *ret) MUST_CHECK;
 
