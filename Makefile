@@ -59,7 +59,7 @@ SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call
 	$(if $(call on,WITH_MYSQL),mysql) $(if $(findstring clang,$(CC)),clang)) \
 	$(if $(TESTING),check $(if $(call on,WITH_PGSQL),check-pgsql) $(if $(call on,WITH_MYSQL),check-mysql)) \
 	$(if $(filter lint lint-% format,$(GOALS)),lint) $(if $(filter demo,$(GOALS)),demo demo-$(STORE)) \
-	$(if $(filter deb newcomer,$(GOALS)),deb) $(if $(filter newcomer,$(GOALS)),newcomer)
+	$(if $(filter check deb newcomer,$(GOALS)),deb) $(if $(filter newcomer,$(GOALS)),newcomer)
 ifeq ($(PACKAGES)$(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),)
 ifneq ($(strip $(SECTIONS)),)
 ifneq ($(shell tests/tools/ensure-packages $(SECTIONS) && echo ok),ok)
