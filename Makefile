@@ -360,7 +360,7 @@ INSTALLED := 755:$(P)/tenured:$(sbindir)/tenured 755:$(P)/tenurectl:$(bindir)/te
 	755:$(P)/libtenure.so.$(VERSION):$(libdir)/libtenure.so.$(VERSION) 644:$(P)/libtenure.a:$(libdir)/libtenure.a \
 	644:src/client/tenure.h:$(includedir)/tenure.h 644:$(B)/filled/tenure.pc:$(pkgconfigdir)/tenure.pc \
 	$(foreach m,$(wildcard man/*.[1-8]),644:$m:$(mandir)/man$(call section,$m)/$(notdir $m)) \
-	$(foreach c,$(wildcard conf/*.conf),644:$c:$(docdir)/examples/$(notdir $c)) \
+	$(foreach c,$(wildcard conf/*.conf conf/*.cfg conf/*.yml),644:$c:$(docdir)/examples/$(notdir $c)) \
 	644:README.md:$(docdir)/README.md 644:CHANGELOG.md:$(docdir)/CHANGELOG.md 644:LICENSE:$(docdir)/LICENSE \
 	$(foreach u,tenured.service tenure-run@.service,644:$(B)/filled/$u:$(systemdunitdir)/$u) \
 	644:systemd/tenured.socket:$(systemdunitdir)/tenured.socket \
