@@ -140,6 +140,20 @@ class GaleraTest(SystemTest):
         self.assertEqual([event for client in clients for event in client.all("revoked")], [])
         self.assertEqual(replicas[0].status()["store"], "ok")
 
+    def test_bootstrapped_from_the_past(self):
+        """Rules 3 and 5: a cluster that was told that it lost writes is not believed for a lease; terms leap"""
+        replica = self.replica("a", self.stores[0]).start()
+        leader = self.client(replica, "engine")
+        leader.wait("granted", term=1)
+        replica.stop()
+        leader.close()
+        self.nodes[0].sql("UPDATE tenure_store SET incarnation = ''", self.database)
+        replica = self.replica("b", self.stores[1]).start()
+        begun_at = now()
+        granted = self.client(replica, "engine").wait("granted")
+        self.assertGreater(granted.at - begun_at, LEASE_NS * 9 // 10)
+        self.assertGreater(granted.number("term"), 10**15)
+
     def test_fence(self):
         """W6: a paused ex-leader's transaction at one node fails once its component is claimed at another"""
         replicas, clients = self.spread()
