@@ -119,7 +119,7 @@ class Node(MariaDB):
         ]
 
     def launch(self, *options):
-        return self.spawn([TOOL, "run", self.directory, *self.networking(self.address), *self.options(), *options])
+        return self.spawn([*TOOL, "run", self.directory, *self.networking(self.address), *self.options(), *options])
 
     def spawn(self, command):
         if not self.network:
