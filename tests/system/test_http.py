@@ -312,6 +312,20 @@ class MisuseTest(SystemTest):
         self.figure(f"answered {milliseconds(took) / 1000:.1f} s after the first of 1,000 connections that say nothing")
         self.leader.wait("extended", after=self.leader.mark())
 
+    def test_full(self):
+        """As many connections as there may be: the next is answered as soon as one of them ends"""
+        before = self.one.usage().descriptors
+        peers = [self.peer() for _ in range(CONNECTIONS)]
+        until(lambda: self.one.usage().descriptors == before + CONNECTIONS, "all of them are served")
+        with self.peer() as waiting:
+            waiting.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertEqual(select.select([waiting], [], [], 0.3)[0], [])
+            start = now()
+            peers[0].close()
+            self.assertIn(b" 200 ", read_all(waiting))
+            self.assert_within(now() - start, PROMPT_NS, "the one that waited")
+        self.leader.wait("extended", after=self.leader.mark())
+
     def test_storm(self):
         """As many requests as two processors take for two seconds: answered, with the renewals in time"""
         until_ns, counts = now() + 2_000_000_000, []
