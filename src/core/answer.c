@@ -134,23 +134,31 @@ static int64_t look_after(const struct election *e, const struct exchange_row *r
 	return clamp_ns(late, slack, e->timing.poll_ns);
 }
 
+// The row names this session by a claim that was not acknowledged, or that came back with a stale replica. As long as
+// this session lives nobody else gets it, so it is not kept by who does not want it, or may not claim it for a while.
+static void give_stray_back(struct election *e, struct election_update *u, uint32_t lease)
+{
+	struct election_lease *l = &e->leases[lease];
+	l->release_term = l->row.term;
+	l->retry_at = e->now;
+	change_lease(e, u, lease, LEASE_STRAY, REASON_NONE);
+}
+
 static void take_row_state(struct election *e, struct election_update *u, uint32_t lease)
 {
 	struct election_lease *l = &e->leases[lease];
 	bool mine = row_is_mine(e, &l->row);
 	switch (l->state) {
 	case LEASE_IDLE:
-		if (!mine)
-			break;
-		// A claim that was not acknowledged, and nobody here wants it any more.
-		l->release_term = l->row.term;
-		l->retry_at = e->now;
-		change_lease(e, u, lease, LEASE_STRAY, REASON_NONE);
+		if (mine)
+			give_stray_back(e, u, lease);
 		break;
 	case LEASE_CANDIDATE:
 		if (mine && !RULE(NEVER_ADOPT)) {
 			change_lease(e, u, lease, LEASE_CLAIM, REASON_NONE);
 			grant_lease(e, u, lease, l->row.term);
+		} else if (mine && plan_claim_at(e, l) > e->now + e->timing.poll_ns) {
+			give_stray_back(e, u, lease);
 		}
 		break;
 	case LEASE_LEADING:

@@ -84,6 +84,31 @@ class FailoverTest(PostgresTest):
         self.figure(f"leads {milliseconds(granted.at - promoted_at):.0f} ms after the promotion, term"
                     f" {granted.number('term')} after {last}")
 
+    def test_row_of_one_that_stands_back(self):
+        """W4: the lost write brings a row back to a node that leads something else and stands back: it lets go of it"""
+        pair = Pair(self)
+        store = self.postgres(server=pair.primary)
+        store.hosts = (pair.primary, pair.standby)
+        first, second = (
+            self.replica(name, store, components=("engine", "counter"), timing=TIMING).start() for name in "ab"
+        )
+        engine, counter = self.client(first, "engine"), self.client(first, "counter")
+        engine.wait("granted")
+        counter.wait("granted")
+        other = self.client(second, "engine")
+        pair.begin_copy()
+        until(pair.follows, "the standby following")
+        counter.wait("extended", after=counter.mark())
+        pair.hold_back()
+        engine.reply("yield", engine.last("granted"), cooldown_ms=3 * LEASE_NS // 1_000_000)
+        other.wait("granted")
+        pair.fail()
+        _, promoted_at = pair.promote()
+        mark = other.mark()
+        granted = other.wait("granted", after=mark)
+        self.assert_within(granted.at - promoted_at, 2 * LEASE_NS, "a leader again")
+        self.figure(f"led again {milliseconds(granted.at - promoted_at):.0f} ms after the promotion")
+
     def test_current_standby(self):
         """W3, W9: the promoted standby lost nothing: the leader leads on with its term"""
         primary, standby, proxy, store = self.servers()

@@ -368,6 +368,24 @@ START_TEST(rule_9_a_claim_that_the_replica_lost_is_revoked)
 }
 END_TEST
 
+// A stale replica may bring it back, and as long as this session lives nobody else gets it.
+START_TEST(rule_7_what_may_not_be_claimed_for_a_while_is_given_back)
+{
+	lead(&a, 0);
+	struct uuid mine = db->leases[0].session;
+	say(&a, ELECTION_STOPPED, 0, 1);
+	settle(&a);
+	ck_assert(uuid_is_none(&db->leases[0].session));
+	db->leases[0].session = mine;
+	pass(2 * POLL);
+	ck_assert(uuid_is_none(&db->leases[0].session));
+	ck_assert_uint_eq(times_told(&a, NOTE_GRANTED, 0), 1);
+	pass(COOLDOWN);
+	ck_assert(leads(&a, 0));
+	ck_assert_uint_eq(a.leases[0].token.term, 2);
+}
+END_TEST
+
 START_TEST(rule_9_another_term_of_mine_is_not_this_one)
 {
 	lead(&a, 0);
@@ -820,6 +838,7 @@ int main(void)
 		rule_8_what_expired_is_lost_even_if_a_renewal_succeeds,
 		rule_9_a_term_is_verified_before_it_is_extended,
 		rule_9_a_claim_that_the_replica_lost_is_revoked,
+		rule_7_what_may_not_be_claimed_for_a_while_is_given_back,
 		rule_9_another_term_of_mine_is_not_this_one,
 		rule_10_another_connection_begins_the_observation_anew,
 		rule_10_so_does_a_new_incarnation,
