@@ -49,10 +49,15 @@ static void arm_next(struct tenure *t)
 	arm(t, at);
 }
 
-static void try_to_connect(struct tenure *t, int64_t now)
+// Whether there is a connection that nothing was read from yet.
+static bool try_to_connect(struct tenure *t, int64_t now)
 {
-	if (t->stage == STAGE_DOWN && now >= t->retry_at && protocol_connect(t) < 0)
+	if (t->stage != STAGE_DOWN || now < t->retry_at)
+		return false;
+	bool connected = protocol_connect(t) == 0;
+	if (!connected)
 		protocol_disconnect(t, now);
+	return connected;
 }
 
 int tenure_open_alive(struct tenure **ret, const char *socket_path, const char *component, int64_t heartbeat_ms)
@@ -115,8 +120,10 @@ int tenure_fd(const struct tenure *t)
 static void run(struct tenure *t)
 {
 	int64_t now = clock_now_ns();
-	try_to_connect(t, now);
-	if (t->stage != STAGE_DOWN && t->stage != STAGE_BROKEN)
+	// A new connection is read from the next time: `run` gives its guardian a copy before it is the worker's, or it
+	// could be killed in between and its end would say that there is no work.
+	bool fresh = try_to_connect(t, now);
+	if (!fresh && t->stage != STAGE_DOWN && t->stage != STAGE_BROKEN)
 		protocol_read(t, now);
 	// What the daemon said comes first: it may be an extension.
 	bool quiet = t->event.type == TENURE_NOTHING && t->refused == 0;
