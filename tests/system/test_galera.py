@@ -86,6 +86,8 @@ class GaleraTest(SystemTest):
     def test_node_killed(self):
         """A node is killed: the leader at it goes on with its term at another, and no term ends"""
         replicas, clients = self.spread([self.everywhere(first) for first in (1, 2, 0)])
+        for replica in replicas:
+            replica.wait_log("incarnation")
         others = [replica.log.mark() for replica in replicas]
         killed_at, mark = now(), clients[0].mark()
         self.nodes[1].stop()
