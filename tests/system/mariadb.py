@@ -78,9 +78,9 @@ class MariaDB:
             raise RuntimeError(result.stderr)
         return result.stdout.strip()
 
-    def session(self, database=""):
+    def session(self, database="", user="root"):
         """A client that stays, and goes on after an error; what it says comes as it is said."""
-        options = ["--force", "--unbuffered", "--silent"]
+        options = ["--force", "--unbuffered", "--silent", f"--user={user}"]
         command = [*self.client()[:-1], *options, *filter(None, [database])]
         pipe = subprocess.PIPE
         return processes.spawn(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True)
@@ -90,6 +90,34 @@ class MariaDB:
             processes.send(self.process.pid, 9)
             self.process.wait()
             self.process = None
+
+
+class Session:
+    """A connection that stays: ask() returns what came of it, an error's text included."""
+
+    def __init__(self, node, database, user="root"):
+        self.process = node.session(database, user)
+
+    def ask(self, statements):
+        self.send(statements)
+        return self.receive()
+
+    def send(self, statements):
+        self.process.stdin.write(f"{statements};\nSELECT 'that was all';\n")
+        self.process.stdin.flush()
+
+    def receive(self):
+        lines = []
+        for line in self.process.stdout:
+            if line.strip() == "that was all":
+                return "".join(lines).strip()
+            lines.append(line)
+        return "".join(lines)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
 
 
 class Maria(Store):

@@ -12,6 +12,7 @@ import galera
 from case import SystemTest, main
 from events import milliseconds, now
 from mariadb import Maria
+from mariadb import Session
 from replica import until
 
 LEASE_NS = 2_000_000_000
@@ -211,34 +212,6 @@ class GaleraTest(SystemTest):
 
 def is_grant(term):
     return lambda event: event.word == "granted" and event.number("term") == term
-
-
-class Session:
-    """A connection that stays: ask() returns what came of it, an error's text included."""
-
-    def __init__(self, node, database):
-        self.process = node.session(database)
-
-    def ask(self, statements):
-        self.send(statements)
-        return self.receive()
-
-    def send(self, statements):
-        self.process.stdin.write(f"{statements};\nSELECT 'that was all';\n")
-        self.process.stdin.flush()
-
-    def receive(self):
-        lines = []
-        for line in self.process.stdout:
-            if line.strip() == "that was all":
-                return "".join(lines).strip()
-            lines.append(line)
-        return "".join(lines)
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(10)
-        self.process.stdout.close()
 
 
 if __name__ == "__main__":

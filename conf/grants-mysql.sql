@@ -1,0 +1,12 @@
+-- What the daemons and the workers may do, and no more. For an administrator, after "tenurectl init", in the database
+-- of the tables: mariadb tenure <grants-mysql.sql
+-- The accounts are there already: CREATE USER tenure@'%' IDENTIFIED BY '...'; CREATE USER worker@'%' IDENTIFIED BY '...';
+
+-- tenured. It renews and deletes sessions, claims and releases leases, and never deletes one.
+GRANT SELECT, INSERT, UPDATE, DELETE ON tenure_session TO tenure@'%';
+GRANT SELECT, INSERT, UPDATE ON tenure_lease TO tenure@'%';
+GRANT SELECT, UPDATE ON tenure_store TO tenure@'%';
+
+-- A worker that fences its transactions, and looks who leads.
+GRANT EXECUTE ON PROCEDURE tenure_fence TO worker@'%';
+GRANT SELECT ON leader_leases TO worker@'%';
