@@ -1,6 +1,7 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- What the daemons and the workers may do, and no more. For an administrator, after "tenurectl init", in the database
 -- of the tables: mariadb tenure <grants-mysql.sql
--- The accounts are there already: CREATE USER tenure@'%' IDENTIFIED BY '...'; CREATE USER worker@'%' IDENTIFIED BY '...';
+-- The accounts are there already: CREATE USER tenure@'%' IDENTIFIED BY '...', worker@'%' IDENTIFIED BY '...';
 
 -- tenured. It renews and deletes sessions, claims and releases leases, and never deletes one.
 GRANT SELECT, INSERT, UPDATE, DELETE ON tenure_session TO tenure@'%';

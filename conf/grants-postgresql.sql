@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- What the daemons and the workers may do, and no more. For the owner of the tables, after "tenurectl init", in their
 -- database: psql -d tenure -f grants-postgresql.sql
 -- The roles are there already: CREATE ROLE tenure LOGIN; CREATE ROLE worker LOGIN;
