@@ -29,6 +29,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+// Which vendor's client library: Debian's is MariaDB's. Oracle's side is compiled by lint.
+#if defined MARIADB_BASE_VERSION && !defined ORACLE_CLIENT
+#define MARIADB_CLIENT
+#endif
+
 #define DATABASE_NAME_BYTES 64
 #define PORT_MAX 65535
 // Names in one statement: MariaDB makes a join of a list of 1,000.
@@ -1180,7 +1185,7 @@ static bool put_decision(struct store_link *link)
 
 static int socket_of(MYSQL *connection)
 {
-#ifdef MARIADB_BASE_VERSION
+#ifdef MARIADB_CLIENT
 	return mysql_get_socket(connection);
 #else
 	return connection->net.fd;
@@ -1195,7 +1200,7 @@ static void set_tls(MYSQL *connection, const struct store_config *config)
 	bool local = is_given(config->socket);
 	if (is_given(config->tls_ca))
 		mysql_options(connection, MYSQL_OPT_SSL_CA, config->tls_ca);
-#ifdef MARIADB_BASE_VERSION
+#ifdef MARIADB_CLIENT
 	my_bool on = (my_bool)(verify && !local);
 	mysql_options(connection, MYSQL_OPT_SSL_ENFORCE, &on);
 	mysql_options(connection, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &on);
