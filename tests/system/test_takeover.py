@@ -4,14 +4,18 @@
 
 import collections
 import random
+import signal
 import statistics
+import sys
 import threading
 import time
 
+import processes
 from case import PostgresTest, main
 from events import milliseconds, now
-from replica import until
+from replica import HERE, until
 
+SMALL = [sys.executable, "-S", HERE / "small_worker.py"]
 HANDOVERS = 50
 SHUTDOWNS = 15
 CRASHES = 8
@@ -27,11 +31,11 @@ class TakeoverTest(PostgresTest):
     def test_worker_killed(self):
         """W14: a worker is killed, the other replica's worker leads within 50 ms at the median of 50"""
         leading, waiting = self.pair()
-        leader = self.worker(leading)
+        leader = self.worker(leading, command=SMALL)
         leader.wait("granted")
         times = []
         for _ in range(HANDOVERS):
-            standby = self.worker(waiting).wait_joined()
+            standby = self.worker(waiting, command=SMALL).wait_joined()
             killed_at = leader.kill()
             times.append(standby.wait("granted").at - killed_at)
             leader, leading, waiting = standby, waiting, leading
@@ -63,6 +67,22 @@ class TakeoverTest(PostgresTest):
             leader, standby, leading, waiting = standby, leader, waiting, leading
         times = self.figure_times("stopped to granted elsewhere", times)
         self.assertLess(statistics.median(times), 50)
+
+    def test_small_worker(self):
+        """W7: the least worker there is, over a daemon that stands still: gone by its deadline, and another leads"""
+        leading, waiting = self.pair()
+        leader = self.worker(leading, command=SMALL)
+        leader.wait("granted")
+        standby = self.worker(waiting, command=SMALL).wait_joined()
+        leader.wait("extended")
+        processes.freeze(leading.pid)
+        granted = standby.wait("granted")
+        self.assertEqual(leader.process.wait(1), -signal.SIGALRM)
+        last = max(event.number("deadline") for event in leader.all("granted") + leader.all("extended"))
+        self.assertLess(last, granted.at)
+        processes.thaw(leading.pid)
+        standby.kill()
+        self.worker(leading, command=SMALL).wait("granted")
 
     def test_daemon_terminated(self):
         """W12, W14: SIGTERM: revoked, then stopped, then the release, and within 50 ms of stopped another leads"""
