@@ -110,7 +110,10 @@ class SystemdTest(unittest.TestCase):
         psql = ["psql", "-X", "-q", "-h", "/run/db", "-p", str(self.port), "-U", "postgres"]
         machine.run(*psql, "-c", f"CREATE ROLE tenure LOGIN PASSWORD '{SECRET}'")
         machine.run(*psql, "-c", "CREATE DATABASE tenure OWNER tenure")
-        machine.run("tenurectl", "init", "-c", "/etc/tenure/tenured-b.conf")
+        # With the service's credential, as tenured(8) says.
+        as_service = ("-p", "User=tenure", "-p", "LoadCredential=db-password:tenure.db-password")
+        init = ("tenurectl", "init", "-c", "/etc/tenure/tenured.conf")
+        machine.run("systemd-run", "--quiet", "--pipe", "--wait", *as_service, *init)
         return machine
 
     def status(self, node="a"):
@@ -240,6 +243,20 @@ class SystemdTest(unittest.TestCase):
         exposure = re.search(r"Overall exposure level for tenured.service: ([0-9.]+)", text).group(1)
         self.figures.append(f"systemd-analyze security: {exposure}")
         self.assertLessEqual(float(exposure), MOST_EXPOSED)
+        # A group of the administrator's for the socket, and a file at fault, which is not tried again and again.
+        machine.run("groupadd", "console")
+        machine.write("/etc/systemd/system/tenured.service.d/group.conf", "[Service]\nSupplementaryGroups=console\n")
+        machine.run("sed", "-i", "s/^node = a/&\\nsocket_group = console/", "/etc/tenure/tenured.conf")
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "start", "tenured")
+        self.assertEqual(machine.run("stat", "-c", "%G %a", "/run/tenure/tenured.sock"), "console 660")
+        machine.run("systemctl", "stop", "tenured")
+        machine.run("sed", "-i", "s/^lease = .*/lease = soon/", "/etc/tenure/tenured.conf")
+        with self.assertRaises(AssertionError):
+            machine.run("systemctl", "start", "tenured")
+        self.assertEqual(machine.show("tenured", "NRestarts"), "0")
+        self.assertIn("tenured.service", machine.run("systemctl", "--failed", "--plain", "--no-legend"))
+        machine.run("systemctl", "reset-failed")
         # Not configured is not failed.
         machine.run("rm", "/etc/tenure/tenured.conf")
         machine.run("systemctl", "start", "tenured")
