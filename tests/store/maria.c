@@ -62,11 +62,12 @@ static pid_t spawn(char *command, const char *const *options)
 	if (pid != 0)
 		return pid;
 	// Opened before, for the server's user may not be allowed to find it.
-	snprintf(script, sizeof script, "/dev/fd/%d", open(tool, O_RDONLY));
+	int source = open(tool, O_RDONLY);
+	snprintf(script, sizeof script, "/dev/fd/%d", source);
 	become_owner();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	int null = open("/dev/null", O_RDWR);
-	if (getppid() != parent || null < 0)
+	if (getppid() != parent || source < 0 || null < 0)
 		_exit(127);
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
