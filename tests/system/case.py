@@ -106,6 +106,10 @@ class SystemTest(unittest.TestCase):
         server.create(name)
         return Postgres(server, name, port)
 
+    def database(self, **options):
+        """The same on whatever the class's server is: tests that use it run on other databases as well."""
+        return self.postgres(**options)
+
     def make_server(self, name="pg", **options):
         """A PostgreSQL of this test's own; not started."""
         server = PostgreSQL(self.directory / name, **options)

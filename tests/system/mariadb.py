@@ -85,6 +85,12 @@ class MariaDB:
         pipe = subprocess.PIPE
         return processes.spawn(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True)
 
+    def freeze(self):
+        processes.freeze(self.process.pid)
+
+    def thaw(self):
+        processes.thaw(self.process.pid)
+
     def stop(self):
         if self.process:
             processes.send(self.process.pid, 9)
@@ -147,13 +153,17 @@ class Maria(Store):
         other.is_new, other.scope = False, self.scope
         return other
 
+    def through(self, port):
+        """The same, reached over TCP."""
+        return self.but(socket=None, host="127.0.0.1", port=port, tls="off")
+
     def sql(self, text):
         return self.server.sql(text, self.database)
 
     def permit(self, *without):
-        """Gives the daemons' user what it needs, but for the tables named."""
-        for host in ("localhost", "%"):
+        """Gives the daemons' user what it needs, and takes away the writing of the tables named."""
+        for user in ("tenure@localhost", "tenure@'%'"):
             for table in TABLES:
-                rights = "SELECT" if table in without else DML
-                self.sql(f"REVOKE ALL, GRANT OPTION FROM tenure@'{host}'" if table == TABLES[0] else "DO 0")
-                self.sql(f"GRANT {rights} ON {table} TO tenure@'{host}'")
+                self.sql(f"GRANT {DML} ON {table} TO {user}")
+            for table in without:
+                self.sql(f"REVOKE INSERT, UPDATE, DELETE ON {table} FROM {user}")

@@ -36,6 +36,9 @@ class Store:
         self.is_new = True
         self.scope = self
 
+    def permit(self):
+        """Gives the daemons' user what it needs, after `tenurectl init`."""
+
 
 class Memory(Store):
     """No database: this daemon leads by itself."""
@@ -81,6 +84,9 @@ class Postgres(Store):
         hosts = ",".join(str(server.sockets) for server in self.hosts)
         ports = ",".join(str(server.port) for server in self.hosts)
         return f"host={hosts} port={ports} dbname={self.database} user={user}"
+
+    def permit(self):
+        self.server.permit(self.database)
 
     def through(self, port):
         """The same, reached another way."""
@@ -137,8 +143,7 @@ class Replica:
         command = [TENURECTL, "init"] if TENURECTL.exists() else [TENURED, "--init-schema"]
         result = subprocess.run([*command, "-c", config], capture_output=True, text=True, check=False)
         assert result.returncode == 0, f"tenurectl init: {result.stderr}"
-        if isinstance(self.store, Postgres):
-            self.store.server.permit(self.store.database)
+        self.store.permit()
         return self
 
     # The daemon's life.

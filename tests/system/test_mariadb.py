@@ -47,7 +47,6 @@ class MariaTest(PostgresTest):
         self.maria.sql(f"CREATE DATABASE {name}")
         store = Maria(self.maria, name)
         self.replica("init", store)
-        store.permit()
         return store
 
     def hand_over(self, what, store, names):

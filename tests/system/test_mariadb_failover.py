@@ -117,7 +117,6 @@ def make(test):
     first = Maria(pair.primary, database)
     test.replica("init", first)
     test.replicas.clear()
-    first.permit()
     hosts = ",".join(f"127.0.0.1:{server.port}" for server in (pair.primary, pair.standby))
     return pair, first.but(socket=None, tls="off", host=hosts)
 

@@ -53,7 +53,7 @@ class OutageTest(PostgresTest):
     def test_short_freeze(self):
         """W9: the server stands still for 3 s of a 10 s lease: nothing revoked, no new term"""
         server = self.make_server().start()
-        store = self.postgres(server=server)
+        store = self.database(server=server)
         timing = {"lease": "10s", "renew": "2s", "poll": "1s", "timeout": "1s"}
         replicas = [self.replica(name, store, timing=timing, component={"stop_grace": "2s"}).start() for name in "ab"]
         leader, standby = self.lead(replicas)
@@ -73,7 +73,7 @@ class OutageTest(PostgresTest):
     def test_long_freeze(self):
         """W8, W9: the server stands still beyond the lease: revoked at deadline - stop_grace, the loop answers on"""
         server = self.make_server().start()
-        store = self.postgres(server=server)
+        store = self.database(server=server)
         replicas = [self.replica(name, store).start() for name in "ab"]
         leader, standby = self.lead(replicas)
         leader.wait("extended")
@@ -102,7 +102,7 @@ class OutageTest(PostgresTest):
         """W8, W3: traffic swallowed, nothing closed: revoked in time, another leads, and what was held comes late"""
         proxy = Proxy(self.server.port)
         self.addCleanup(proxy.close)
-        store = self.postgres()
+        store = self.database()
         standing_by = self.replica("b", store).start()
         replicas = [self.replica("a", store.through(proxy.port)).start(), standing_by]
         leader, standby = self.lead(replicas)
@@ -130,7 +130,7 @@ class OutageTest(PostgresTest):
         """W9: one exchange swallowed: nothing revoked, the next renewal extends"""
         proxy = Proxy(self.server.port)
         self.addCleanup(proxy.close)
-        replica = self.replica("a", self.postgres(port=proxy.port)).start()
+        replica = self.replica("a", self.database(port=proxy.port)).start()
         leader = self.lead([replica])[0]
         leader.wait("extended")
         mark = replica.log.mark()
@@ -145,7 +145,7 @@ class OutageTest(PostgresTest):
         """W9, R7: connections cut: a warning, connected again, nothing revoked"""
         proxy = Proxy(self.server.port)
         self.addCleanup(proxy.close)
-        replica = self.replica("a", self.postgres(port=proxy.port)).start()
+        replica = self.replica("a", self.database(port=proxy.port)).start()
         leader = self.lead([replica])[0]
         for _ in range(5):
             leader.wait("extended", after=leader.mark())
@@ -156,7 +156,7 @@ class OutageTest(PostgresTest):
     def test_server_restart(self):
         """W9, W4, rule 9: the server restarts under a leader: the term goes on; then nobody new for a lease"""
         server = self.make_server().start()
-        store = self.postgres(server=server)
+        store = self.database(server=server)
         replicas = [self.replica(name, store).start() for name in "ab"]
         leader, standby = self.lead(replicas)
         leader.wait("extended")
@@ -173,7 +173,7 @@ class OutageTest(PostgresTest):
 
     def test_session_killed(self):
         """W10: the session is deleted: revoked with the next renewal, as lost, and a new term under a new session"""
-        store = self.postgres()
+        store = self.database()
         replica = self.replica("a", store).start()
         leader = self.lead([replica])[0]
         leader.wait("extended")

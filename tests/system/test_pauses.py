@@ -14,7 +14,7 @@ LEASE_NS = 2_000_000_000
 
 class PausesTest(PostgresTest):
     def pair(self, **options):
-        store = self.postgres()
+        store = self.database()
         return store, [self.replica(name, store, **options).start() for name in "ab"]
 
     def test_library_check_after_pause(self):

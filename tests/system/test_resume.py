@@ -20,7 +20,7 @@ SLOT_DEADLINE_AT = 16
 class ResumeTest(PostgresTest):
     def lead(self, components=COMPONENTS):
         """Replica a leads all, with worker processes; b waits."""
-        store = self.postgres()
+        store = self.database()
         first = self.replica("a", store, components=components).start()
         leaders = [self.worker(first, name) for name in components]
         for leader in leaders:
@@ -44,7 +44,7 @@ class ResumeTest(PostgresTest):
             replica.kill()
             replica.start()
             for leader, mark in zip(leaders, marks):
-                # An older extension may still be on its way when the daemon is killed: it counts from the new connection.
+                # One that the killed daemon sent may still be on its way: it counts from the new connection.
                 again = leader.wait("join", after=mark, term=1)
                 extended = leader.wait("extended", after=leader.items.index(again), term=1)
                 times.append(extended.at - replica.started_at)
@@ -172,7 +172,7 @@ class ResumeTest(PostgresTest):
 
     def test_shutdown_meanwhile_revoked(self):
         """S5, W12: killed in the middle of an orderly end: the revoked term stays revoked, its deadline frozen"""
-        store = self.postgres()
+        store = self.database()
         replica = self.replica("a", store).start()
         leader = self.client(replica, "engine", stop=False)
         leader.wait("granted")
