@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Fenced writes (W6) on PostgreSQL and MariaDB, by accounts that have what conf/grants-*.sql gives them (W23)."""
+"""Fenced writes (W6) on each database, by accounts that have what conf/grants-*.sql gives them (W23)."""
 
 import os
 import pathlib
 import shutil
+import sqlite3
 import tempfile
 import time
 import unittest
 
 import processes
-from case import PostgresTest, main
+from case import PostgresTest, SystemTest, main
 from events import milliseconds, now
 from mariadb import MariaDB, Maria, Session
-from replica import until
+from replica import Sqlite, until
 
 CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"
 COMPONENTS = ("engine", "counter")
@@ -22,7 +23,9 @@ SOON_NS = 100_000_000
 
 
 class Fences:
-    """The same for each database: store(), worker(), owner() and what a fence is called."""
+    """The same for each database: store(), connect(), and what a fence is called and says."""
+
+    refusal = "term 1 of", '"engine" is over'
 
     def fence(self, term):
         return f"{self.call} tenure_fence('engine', {term})"
@@ -47,12 +50,14 @@ class Fences:
         processes.freeze(first.pid)
         standby.wait("granted", term=2)
         self.assertNotIn("ERROR", other.ask(f"BEGIN; {self.fence(2)}; INSERT INTO work VALUES (2); COMMIT"))
-        self.assert_refused(late.ask(f"BEGIN; {self.fence(1)}"), "term 1 of", '"engine" is over')
+        self.assert_refused(late.ask(f"BEGIN; {self.fence(1)}"), *self.refusal)
         late.ask("ROLLBACK")
         self.assertEqual(store.sql("SELECT term FROM work ORDER BY term").split(), ["1", "2"])
         processes.thaw(first.pid)
         processes.thaw(leader.pid)
 
+
+class ServerFences(Fences):
     def test_open_transaction(self):
         """W6, rule 14, R14: a fenced transaction is open for three leases: only its own component waits, for its end"""
         store, (first, second) = self.pair()
@@ -109,7 +114,7 @@ class Fences:
                 self.assert_refused(daemon.ask(statement))
 
 
-class PostgresFence(Fences, PostgresTest):
+class PostgresFence(ServerFences, PostgresTest):
     call = "SELECT"
 
     def store(self):
@@ -132,7 +137,7 @@ class PostgresFence(Fences, PostgresTest):
 
 
 @unittest.skipUnless(shutil.which("mariadbd"), "no MariaDB is installed")
-class MariaFence(Fences, PostgresTest):
+class MariaFence(ServerFences, PostgresTest):
     call = "CALL"
 
     @classmethod
@@ -151,6 +156,7 @@ class MariaFence(Fences, PostgresTest):
         name = "t" + str(time.monotonic_ns())
         self.maria.sql(f"CREATE DATABASE {name}")
         store = Maria(self.maria, name)
+        store.permit = lambda: None
         self.replica("init", store)
         self.replicas.clear()
         store.sql("CREATE TABLE work (term BIGINT); GRANT INSERT ON work TO worker@'%'")
@@ -161,6 +167,62 @@ class MariaFence(Fences, PostgresTest):
         session = Session(self.maria, store.database, user)
         self.addCleanup(session.close)
         return session
+
+
+class File(Sqlite):
+    def __init__(self, path):
+        super().__init__(path)
+        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+    def sql(self, text):
+        return "\n".join(str(row[0]) for row in self.connection.execute(text))
+
+    def ask(self, statements):
+        """What psql would say of it: an error's text, or nothing."""
+        try:
+            for statement in statements.split(";"):
+                self.connection.execute(statement)
+        except sqlite3.Error as error:
+            return f"ERROR: {error}"
+        return ""
+
+
+class SqliteFence(Fences, SystemTest):
+    refusal = ("the term is over",)
+
+    def fence(self, term):
+        return f"INSERT INTO tenure_fence VALUES ('engine', {term})"
+
+    def store(self):
+        path = self.directory / "tenure.db"
+        self.replica("init", Sqlite(path))
+        self.replicas.clear()
+        store = File(path)
+        store.is_new = False
+        self.addCleanup(store.connection.close)
+        store.sql("CREATE TABLE work (term INTEGER)")
+        return store
+
+    def connect(self, store):
+        connection = File(store.path)
+        self.addCleanup(connection.connection.close)
+        return connection
+
+    def test_nobody_claims_meanwhile(self):
+        """W6: a fenced transaction that has written nothing yet holds the file, and a claim comes after its end"""
+        store, (first, second) = self.pair()
+        leader = self.worker(first)
+        leader.wait("granted")
+        standby = self.worker(second).wait_joined()
+        writer, other = self.connect(store), self.connect(store)
+        other.ask("PRAGMA busy_timeout = 0")
+        self.assertEqual(writer.ask(f"BEGIN; {self.fence(1)}"), "")
+        self.assert_refused(other.ask("BEGIN IMMEDIATE"), "locked")
+        leader.kill()
+        until(lambda: second.status()["store"] != "ok" or first.status()["store"] != "ok", "an exchange that waits")
+        self.assertEqual(standby.all("granted"), [])
+        self.assertEqual(writer.ask("INSERT INTO work VALUES (1); COMMIT"), "")
+        standby.wait("granted", term=2)
 
 
 if __name__ == "__main__":
