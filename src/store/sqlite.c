@@ -60,14 +60,14 @@ static const char *const schema_steps[SCHEMA_VERSION] = {
 	"    strftime('%Y-%m-%dT%H:%M:%fZ', s.renewed_at, (s.lease_ms / 1000.0) || ' seconds') AS expires_at,\n"
 	"    l.term AS version\n"
 	"  FROM tenure_lease l LEFT JOIN tenure_session s ON s.id = l.session;\n"
-	// In the place of a function: an insert locks the file, so that no claim comes before the transaction's end (W6).
+	// In the place of a function: an insert locks the file, so that no claim comes before its end (W6).
 	"CREATE VIEW IF NOT EXISTS tenure_fence (component, term) AS\n"
 	"  SELECT component, term FROM tenure_lease WHERE session IS NOT NULL;\n"
 	"CREATE TRIGGER IF NOT EXISTS tenure_fence_check INSTEAD OF INSERT ON tenure_fence\n"
 	"  WHEN NOT EXISTS (SELECT 1 FROM tenure_lease WHERE component = NEW.component AND term = NEW.term\n"
 	"    AND session IS NOT NULL)\n"
 	"BEGIN\n"
-	"  SELECT RAISE(ABORT, 'tenure_fence: the term is over, this worker does not lead any more: it has to stop');\n"
+	"  SELECT RAISE(ABORT, 'tenure_fence: this term is over, the worker has to stop');\n"
 	"END;\n"
 	"INSERT OR IGNORE INTO tenure_store (id, schema_version, identity, incarnation, generation)\n"
 	"  SELECT 1, 1, r.id, 'sqlite/' || r.id, 0 FROM (SELECT lower(hex(randomblob(16))) AS id) r;\n",

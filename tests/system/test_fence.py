@@ -188,7 +188,7 @@ class File(Sqlite):
 
 
 class SqliteFence(Fences, SystemTest):
-    refusal = ("the term is over",)
+    refusal = ("this term is over",)
 
     def fence(self, term):
         return f"INSERT INTO tenure_fence VALUES ('engine', {term})"
