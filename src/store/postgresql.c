@@ -325,15 +325,27 @@ static void find_sqlstate(char ret[static SQLSTATE_LENGTH + 1], const char *mess
 		snprintf(ret, SQLSTATE_LENGTH + 1, READ_ONLY);
 }
 
-static void fail_connecting(struct store_link *link, struct store_answer *answer)
+static const struct error_class *classify_connecting(const char *message)
 {
 	static const struct error_class unreachable = {"", EXCHANGE_UNAVAILABLE, true, NULL};
+	static const struct error_class untrusted = {
+		"", EXCHANGE_DENIED, true, "check sslmode and sslrootcert in conninfo, and the server's certificate"};
 	char sqlstate[SQLSTATE_LENGTH + 1];
-	find_sqlstate(sqlstate, PQerrorMessage(link->connection));
+	find_sqlstate(sqlstate, message);
+	if (sqlstate[0])
+		return classify(sqlstate);
+	// Trying again does not help, unlike with a connection that was cut in the middle of TLS.
+	const bool tls = strstr(message, "certificate") || strstr(message, "does not support SSL");
+	return tls ? &untrusted : &unreachable;
+}
+
+static void fail_connecting(struct store_link *link, struct store_answer *answer)
+{
+	const struct error_class *class = classify_connecting(PQerrorMessage(link->connection));
 	char *message = strdup(PQerrorMessage(link->connection));
 	if (message)
 		tidy_message(message);
-	fail(link, answer, sqlstate[0] ? classify(sqlstate) : &unreachable, message ? message : "no connection");
+	fail(link, answer, class, message ? message : "no connection");
 	free(message);
 }
 

@@ -3,11 +3,14 @@
 """What does not work grants nothing, and says what is wrong, where, and what to do (R3, R4, W24, W25)."""
 
 import contextlib
+import shutil
 import sqlite3
+import subprocess
 import threading
 
 from case import PostgresTest, SystemTest, main
 from events import now
+from postgres import owner
 from replica import until
 
 TENURE = "[tenure]\nnode = a\nruntime_dir = {run}\n"
@@ -226,6 +229,49 @@ class ClosedTest(PostgresTest):
         store = self.postgres()
         replica = self.replica("a", store, user="visitor")
         self.assert_closed([replica], "denied", "permission denied")
+
+    def test_no_privilege_on_one(self):
+        """R3, R7: a privilege is missing on one table: no grant, and the table is named"""
+        for table in ("tenure_store", "tenure_session", "tenure_lease"):
+            with self.subTest(table):
+                store = self.postgres()
+                replica = self.replica(table, store)
+                store.sql(f"REVOKE ALL ON {table} FROM tenure")
+                self.assert_closed([replica], "denied", f"permission denied for table {table}", "grant")
+
+    def test_not_let_in(self):
+        """R3, R7: TLS refused, certificate not trusted, wrong password: no grant, one message each"""
+        plain = self.replica("plain", self.reached("sslmode=require"))
+        self.assert_closed([plain], "denied", "does not support SSL", "sslmode")
+        server = self.make_server("tls", ssl="on")
+        self.make_certificate(server.data)
+        rules = server.data / "pg_hba.conf"
+        rules.write_text("host all tenure 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+        server.start()
+        trusted = self.reached("sslmode=verify-full", server)
+        self.assert_closed([self.replica("untrusted", trusted, init=False)], "denied", "root.crt", "sslrootcert")
+        server.sql("ALTER ROLE tenure PASSWORD 'another'")
+        guarded = self.reached("sslmode=require password=geheim", server)
+        replica = self.replica("password", guarded, init=False)
+        self.assert_closed([replica], "denied", "password authentication failed")
+        self.assertNotIn("geheim", str(replica.status()) + "\n".join(replica.log.items))
+
+    def reached(self, words, server=None):
+        """A database of that server, over TCP, with more in its connection string."""
+        server = server or self.server
+        store = self.postgres(port=server.port, server=server)
+        plain = store.conninfo
+        store.conninfo = lambda user: plain(user) + (" " + words if user == "tenure" else "")
+        return store
+
+    @staticmethod
+    def make_certificate(directory):
+        certificate, key = directory / "server.crt", directory / "server.key"
+        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=other"]
+        subprocess.run([*request, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        for path in (certificate, key):
+            shutil.chown(path, owner())
+        key.chmod(0o600)
 
     def test_no_such_database(self):
         """R3, R7: no such database, no such role: no grant"""
