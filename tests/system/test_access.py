@@ -80,6 +80,12 @@ class AccessTest(SystemTest):
             self.addCleanup(worker.kill)
             worker.stdout.readline()
             self.assertEqual(" < ok" in worker.stdout.readline(), joins, user)
+        # Reloaded with somebody else in it (S4): who works goes on, and who comes is judged by the new list.
+        replica.component["users"] = "root"
+        replica.write_config()
+        self.assertEqual(replica.ask("reload").fields["changed"], "1")
+        self.assertEqual(self.client(replica).ask("join component=engine").word, "ok")
+        self.assertEqual((replica.status()["term"], replica.status()["worker"]), ("1", "working"))
 
     @unittest.skipIf(os.getuid() != 0, "needs other users")
     def test_ordinary_user(self):

@@ -104,6 +104,19 @@ class InstallTest(SystemTest):
         self.make("uninstall", *variables)
         self.assertEqual(self.files(), [])
 
+    @unittest.skipUnless((TOP / ".git").exists(), "make dist packs what is committed, and this is no repository")
+    def test_dist(self):
+        """make dist packs all that is committed, and what is unpacked from it knows what to build"""
+        build = self.directory / "build"
+        run("make", "-C", TOP, f"B={build}", "PACKAGES=mine", "dist")
+        (archive,) = build.glob("tenure-*.tar.gz")
+        run("tar", "-xf", archive, "-C", self.root)
+        tree = self.root / archive.name.removesuffix(".tar.gz")
+        committed = run("git", "-c", "safe.directory=*", "-C", TOP, "ls-tree", "-r", "--name-only", "HEAD").splitlines()
+        packed = [str(path.relative_to(tree)) for path in tree.rglob("*") if not path.is_dir() or path.is_symlink()]
+        self.assertEqual(sorted(packed), sorted(committed))
+        self.assertIn("tenured", run("make", "-n", "-C", tree, "PACKAGES=mine", "all"))
+
 
 class CompletionTest(unittest.TestCase):
     """What the programs' own summaries name, every shell completes."""

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static const struct config_env test_env = {
-	.drivers = "postgresql, sqlite, memory",
+	.drivers = "postgresql, mysql, sqlite, memory",
 	.host = "host-a",
 	.machine_id = "0123abcd",
 };

@@ -186,10 +186,10 @@ static const struct bad bads[] = {
 		.says = {"error, warning, info or debug"}},
 
 	// [store].
-	{"[tenure]\n" ENGINE, 0, "[store] driver", .says = {"is missing", "postgresql, sqlite, memory"}},
-	{"[store]\n" ENGINE, 1, "[store] driver", .says = {"is missing", "postgresql, sqlite, memory"}},
+	{"[tenure]\n" ENGINE, 0, "[store] driver", .says = {"is missing", "postgresql, mysql, sqlite, memory"}},
+	{"[store]\n" ENGINE, 1, "[store] driver", .says = {"is missing", "postgresql, mysql, sqlite, memory"}},
 	{"[store]\ndriver = oracle\n" ENGINE, 2, "[store] driver",
-		.says = {"\"oracle\"", "one of postgresql, sqlite, memory"}},
+		.says = {"\"oracle\"", "one of postgresql, mysql, sqlite, memory"}},
 	{"[store]\ndriver = sql\n" ENGINE, 2, "[store] driver", .says = {"no driver \"sql\""}},
 	{"[store]\ndriver =\n" ENGINE, 2, "[store] driver", .says = {"no driver \"\""}},
 	{"[store]\ndriver = sqlite\n" ENGINE, 2, "[store] path", .says = {"is missing", "driver sqlite"}},

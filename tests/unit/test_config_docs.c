@@ -176,7 +176,7 @@ END_TEST
 START_TEST(the_samples_load)
 {
 	static const char *const names[] = {"discovery", "engine", "counter"};
-	static const char *const paths[] = {SAMPLE, "conf/sqlite.conf", "conf/postgresql.conf"};
+	static const char *const paths[] = {SAMPLE, "conf/sqlite.conf", "conf/postgresql.conf", "conf/mysql.conf"};
 	setenv("CREDENTIALS_DIRECTORY", test_directory(), 1);
 	char path[LINE_BYTES];
 	snprintf(path, sizeof path, "%s/db-password", test_directory());
