@@ -18,6 +18,7 @@ from replica import HERE, until
 SMALL = [sys.executable, "-S", HERE / "small_worker.py"]
 HANDOVERS = 50
 SHUTDOWNS = 15
+RESIGNS = 6
 CRASHES = 8
 DAEMONS = 16
 
@@ -55,15 +56,17 @@ class TakeoverTest(PostgresTest):
         self.assertEqual(refused.returncode, 1)
         self.assertIn(f"another node leads: {leading.name}", refused.stderr)
         self.assertEqual(waiting.ctl("resign", "nothing").returncode, 1)
-        times = []
-        for _ in range(SHUTDOWNS):
+        times, cool_at = [], now()
+        for _ in range(RESIGNS):
+            until(lambda end=cool_at: now() > end, "the end of the cool-down of the one that resigned last")
             mark = standby.mark()
-            result = leading.ctl("resign", "engine", "--cooldown", "100ms")
+            result = leading.ctl("resign", "engine", "--cooldown", "1s")
             self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
             revoked = leader.wait("revoked", term=first.number("term"), reason="resigned")
             self.assertIn("about to end", leading.ctl("resign", "engine").stderr)
             stopped_at = now()
             leader.reply("stopped", revoked)
+            cool_at = now() + 1_100_000_000
             first = standby.wait("granted", after=mark)
             times.append(first.at - stopped_at)
             leader, standby, leading, waiting = standby, leader, waiting, leading
