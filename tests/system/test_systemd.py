@@ -3,13 +3,17 @@
 """The units under a real systemd: install, start, elect, reload, restart, upgrade, watchdog, stop."""
 
 import json
+import os
 import pathlib
 import re
+import select
 import signal
 import tempfile
+import time
 import unittest
 
 import postgres
+import processes
 from booted import Machine, install, unavailable
 from case import main
 from replica import until
@@ -220,19 +224,74 @@ class SystemdTest(unittest.TestCase):
         self.assertEqual(set(self.status()), {"engine", "counter", "fourth"})
         self.assertEqual({row["term"] for row in self.status().values()}, {1})
 
+    def watch_command(self):
+        """A descriptor that is readable once the one command that runs is dead."""
+
+        def find():
+            for pid in processes.descendants(self.machine.process.pid):
+                try:
+                    if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\0infinity\0":
+                        return os.pidfd_open(pid)
+                except OSError:
+                    pass
+            return None
+
+        descriptor = until(find, "the command runs", every=0.02)
+        self.addCleanup(os.close, descriptor)
+        return descriptor
+
+    def stop_daemon(self):
+        """It stands still; returns its process as systemd knows it."""
+        before = self.machine.show("tenured", "MainPID")
+        self.machine.run("systemctl", "kill", "--kill-whom=main", "-s", str(int(signal.SIGSTOP)), "tenured")
+        return before
+
+    def wait_replaced(self, before):
+        """By another daemon, which the watchdog brought about."""
+        machine = self.machine
+        until(lambda: machine.show("tenured", "MainPID") not in (before, "0"), "systemd replaces it", 30, every=0.05)
+        until(lambda: machine.show("tenured", "ActiveState") == "active", "it is ready", every=0.05)
+        self.assertTrue(any("Watchdog timeout" in line for line in self.messages()))
+
     def test_watchdog(self):
-        """A daemon that is stopped: its commands end in time, systemd replaces it, and there is a new term"""
+        """A daemon that is stopped: its command is dead before the next term is granted, and systemd replaces it"""
         self.lease = "2s"
+        self.configure("a", "engine")
+        self.configure("b", "engine")
+        machine = self.boot()
+        self.start("engine")
+        command = self.watch_command()
+        machine.run("systemctl", "start", "tenured-b", "tenure-run-b@engine")
+        until(lambda: self.status("b")["engine"]["worker"] == "joined", "b waits", every=0.05)
+        before = self.stop_daemon()
+        self.assertTrue(select.select([command], [], [], 10)[0], "the command of term 1 lives on")
+        dead_ms = time.monotonic_ns() / 1e6
+        self.wait_led("b", "engine")
+        leads = [
+            int(entry["__MONOTONIC_TIMESTAMP"]) / 1e3
+            for entry in machine.journal("tenured-b")
+            if re.search(r"lease component=engine .*to=leading term=2", entry["MESSAGE"])
+        ]
+        self.assertEqual(len(leads), 1)
+        self.figures.append(f"the command of term 1 dead {leads[0] - dead_ms:.0f} ms before term 2 was granted")
+        self.assertLess(dead_ms, leads[0])
+        self.wait_replaced(before)
+        self.assertEqual(self.status()["engine"]["leader"], "b")
+        self.assertEqual(self.workers(), [("engine", "1")])
+        self.assertEqual(self.workers("tenure-run-b@"), [("engine", "2")])
+
+    def test_watchdog_within_lease(self):
+        """A daemon that is stopped, with the lease as it is by default: systemd replaces it, and the term goes on"""
         self.configure("a", "engine")
         machine = self.boot()
         self.start("engine")
-        before = machine.show("tenured", "MainPID")
-        machine.run("systemctl", "kill", "--kill-whom=main", "-s", str(int(signal.SIGSTOP)), "tenured")
-        until(lambda: machine.show("tenured", "MainPID") not in (before, "0"), "systemd replaces it", 30, every=0.05)
-        until(lambda: machine.show("tenured", "ActiveState") == "active", "it is ready", every=0.05)
-        self.wait_led("a", "engine")
-        until(lambda: self.workers() == [("engine", "1"), ("engine", "2")], "another term", every=0.05)
-        self.assertTrue(any("Watchdog timeout" in line for line in self.messages()))
+        command = self.watch_command()
+        self.wait_replaced(self.stop_daemon())
+        until(lambda: self.status()["engine"]["worker"] == "working", "its worker is back", every=0.05)
+        self.assertEqual(self.status()["engine"]["term"], 1)
+        self.assertFalse(select.select([command], [], [], 0)[0], "the command died")
+        self.assertEqual(self.workers(), [("engine", "1")])
+        self.assertEqual(sum("session-resumed" in line for line in self.messages()), 1)
 
     def test_unit(self):
         """The sandbox: systemd-analyze is content, and its measure of exposure is small"""
