@@ -243,11 +243,13 @@ static void tell_service_manager(struct agent *agent)
 		agent->store_text[0] ? ": " : "", agent->store_text);
 }
 
-// The watchdog is fed only here: the loop made a turn, and where no event stepped the election, its timer did.
+// The watchdog is fed only here: the loop made a turn, and the election has done all that it had to do by now. Where
+// its time came within this turn, the next one feeds.
 static void feed_watchdog(struct agent *agent)
 {
 	int64_t now = clock_now_ns();
-	if (agent->watchdog_interval_ns == INT64_MAX || now < agent->watchdog_at)
+	if (agent->watchdog_interval_ns == INT64_MAX || now < agent->watchdog_at ||
+		election_deadline(&agent->election) <= now)
 		return;
 	notify_watchdog();
 	agent->watchdog_at = now + agent->watchdog_interval_ns;

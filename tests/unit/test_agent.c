@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The agent with a loop, a page, the memory store and a socket: what is resumed (S5) and in which order it tells.
+// The agent with a loop, a page, the memory store and a socket: what is resumed (S5), in which order it tells, and
+// when the watchdog is fed.
 #include "agent_internal.h"
 #include "clock.h"
 
 #include <check.h>
 #include <ftw.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -315,6 +317,129 @@ START_TEST(the_watchers_see_the_leader)
 }
 END_TEST
 
+// The watchdog, which a socket of ours hears instead of systemd.
+
+#define WATCHDOG_NS (200 * NS_PER_MS)
+
+static int notified;
+static int fed;
+static int64_t fed_at;
+static struct loop_watch *notified_watch;
+
+static int count_feeds(void)
+{
+	char text[2048];
+	int count = 0;
+	ssize_t size;
+	while ((size = recv(notified, text, sizeof text - 1, MSG_DONTWAIT)) >= 0) {
+		text[size] = '\0';
+		count += strcmp(text, "WATCHDOG=1") == 0;
+	}
+	return count;
+}
+
+static void set_up_watchdog(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char usec[32];
+	set_up();
+	snprintf(address.sun_path, sizeof address.sun_path, "%s/notify", directory);
+	notified = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(notified, (struct sockaddr *)&address, sizeof address), 0);
+	snprintf(usec, sizeof usec, "%d", (int)(WATCHDOG_NS / NS_PER_US));
+	setenv("NOTIFY_SOCKET", address.sun_path, 1);
+	setenv("WATCHDOG_USEC", usec, 1);
+	unsetenv("WATCHDOG_PID");
+	fed = 0;
+	make_agent();
+	ck_assert_int_eq(agent_start(agent), 0);
+}
+
+static void tear_down_watchdog(void)
+{
+	loop_watch_free(notified_watch);
+	notified_watch = NULL;
+	close(notified);
+	tear_down();
+}
+
+static void on_feed(void *userdata, int fd, unsigned flags)
+{
+	(void)userdata;
+	(void)fd;
+	(void)flags;
+	fed += count_feeds();
+	fed_at = clock_now_ns();
+	if (fed >= 5)
+		loop_stop(loop);
+}
+
+START_TEST(a_loop_that_turns_feeds_the_watchdog)
+{
+	int64_t begun_at = clock_now_ns();
+	ck_assert_int_eq(loop_watch_new(loop, notified, LOOP_READ, on_feed, NULL, &notified_watch), 0);
+	ck_assert_int_eq(loop_run(loop), 0);
+	ck_assert_int_eq(fed, 5);
+	// The first at once, and then one in half of systemd's interval, not one a turn.
+	ck_assert_int_ge(fed_at - begun_at, 4 * (WATCHDOG_NS / 2));
+}
+END_TEST
+
+// A turn that hangs for as long as systemd is patient, and longer.
+static void on_hang(void *userdata, int fd, unsigned flags)
+{
+	struct pollfd waiting = {.fd = notified, .events = POLLIN};
+	(void)userdata;
+	(void)fd;
+	(void)flags;
+	count_feeds();
+	ck_assert_int_eq(poll(&waiting, 1, (int)(2 * WATCHDOG_NS / NS_PER_MS)), 0);
+	loop_stop(loop);
+}
+
+START_TEST(a_loop_that_hangs_does_not)
+{
+	struct loop_watch *watch;
+	int ends[2];
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(write(ends[1], "x", 1), 1);
+	ck_assert_int_eq(loop_watch_new(loop, ends[0], LOOP_READ, on_hang, NULL, &watch), 0);
+	ck_assert_int_eq(loop_run(loop), 0);
+	loop_watch_free(watch);
+	close(ends[0]);
+	close(ends[1]);
+}
+END_TEST
+
+static int64_t due_at;
+
+// In place of the agent's timer: the loop turns, and the election is not told of it.
+static void on_lost_timer(void *userdata)
+{
+	int64_t now = clock_now_ns();
+	(void)userdata;
+	if (election_deadline(&agent->election) > now) {
+		due_at = now;
+		return;
+	}
+	if (due_at <= election_deadline(&agent->election)) {
+		due_at = now;
+		fed = count_feeds();
+	}
+	if (now > due_at + 2 * WATCHDOG_NS)
+		loop_stop(loop);
+}
+
+START_TEST(a_loop_without_the_election_does_not)
+{
+	due_at = 0;
+	loop_on_timer(loop, on_lost_timer, NULL);
+	ck_assert_int_eq(loop_run(loop), 0);
+	ck_assert_int_gt(fed, 0); // before its time had come
+	ck_assert_int_eq(count_feeds(), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("agent");
@@ -334,6 +459,13 @@ int main(void)
 	tcase_add_test(life, the_watchers_see_the_leader);
 	tcase_set_timeout(life, 15);
 	suite_add_tcase(suite, life);
+	TCase *watchdog = tcase_create("watchdog");
+	tcase_add_checked_fixture(watchdog, set_up_watchdog, tear_down_watchdog);
+	tcase_add_test(watchdog, a_loop_that_turns_feeds_the_watchdog);
+	tcase_add_test(watchdog, a_loop_that_hangs_does_not);
+	tcase_add_test(watchdog, a_loop_without_the_election_does_not);
+	tcase_set_timeout(watchdog, 15);
+	suite_add_tcase(suite, watchdog);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	int failed = srunner_ntests_failed(runner);
