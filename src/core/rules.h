@@ -23,6 +23,9 @@ enum rule {
 	RULE_RESUMED_WAITS,         // a resumed term is not extended before its worker is back
 	RULE_EXACT_RELEASE,         // W13: a late release never frees the next term
 	RULE_CLOSE_SESSION_LAST,    // the session is deleted only when no token is valid
+	RULE_PAUSE_HOLDS,           // S2: nobody is elected while the fleet is paused
+	RULE_TARGET_FIRST,          // S2: a lease that was transferred waits for whom it is meant
+	RULE_BETTER_LASTS,          // S3: a better node has to be there for prefer_after
 	RULE_COUNT
 };
 
