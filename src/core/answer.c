@@ -55,6 +55,15 @@ static int64_t backoff_ns(const struct election *e, enum exchange_outcome outcom
 	}
 }
 
+void end_operation(struct election *e, struct election_update *u, enum election_result result)
+{
+	if (e->operation.kind == OPERATION_NONE)
+		return;
+	e->operation.kind = OPERATION_NONE;
+	e->operation_sent = false;
+	add_note(u, NOTE_OPERATED, e->operation.lease < e->lease_count ? e->operation.lease : 0, NULL)->result = result;
+}
+
 static void refuse_claims(struct election *e, struct election_update *u)
 {
 	for (uint32_t i = 0; i < e->lease_count; i++) {
@@ -75,6 +84,10 @@ void answer_failure(struct election *e, struct election_update *u, enum exchange
 	note_outcome(e, u, outcome);
 	if (outcome != EXCHANGE_BUSY)
 		forget_observations(e);
+	e->publish |= e->sent_publish;
+	e->ask.term = 0;
+	if (e->operation_sent)
+		end_operation(e, u, RESULT_UNAVAILABLE);
 	change_session(e, u, SESSION_FAILED);
 	refuse_claims(e, u);
 }
@@ -104,6 +117,7 @@ static void take_session(struct election *e, struct election_update *u, const st
 	change_session(e, u, reply->session_alive ? SESSION_ALIVE : SESSION_DEAD);
 	if (reply->session_alive)
 		e->renewed_at = e->sent_at;
+	e->publish |= e->sent_publish && !reply->session_alive;
 	if (e->session_state == SESSION_NONE)
 		lose_session(e, u);
 }
@@ -140,8 +154,34 @@ static void give_stray_back(struct election *e, struct election_update *u, uint3
 {
 	struct election_lease *l = &e->leases[lease];
 	l->release_term = l->row.term;
+	l->release_reason = REASON_UNUSED;
 	l->retry_at = e->now;
 	change_lease(e, u, lease, LEASE_STRAY, REASON_NONE);
+}
+
+// Somebody is to lead next who is not this daemon, and it gets the time to hear of it: a poll, and an exchange. The
+// same goes for a better node where nobody is named (S3): it may be quicker anyway.
+static void wait_for_others(struct election *e, struct election_lease *l)
+{
+	bool free = uuid_is_none(&l->row.holder) && l->row.exists;
+	bool named = l->row.asked && !uuid_is_none(&l->row.target) && RULE(TARGET_FIRST);
+	bool meant = named && !uuid_equal(&l->row.target, &e->session);
+	bool better = !l->row.asked && !uuid_is_none(&l->rival.session) && l->rival.priority > l->timing.priority;
+	if (!free || (!meant && !better))
+		l->others_until = 0;
+	else if (l->others_until == 0)
+		l->others_until = e->now + e->timing.poll_ns + (meant ? e->timing.timeout_ns : 0);
+}
+
+// S2, S3: what was asked of this term.
+static void obey_ask(struct election *e, struct election_update *u, uint32_t lease)
+{
+	struct election_lease *l = &e->leases[lease];
+	bool transfer = !uuid_is_none(&l->row.target);
+	if (!l->row.asked || l->row.term != l->token.term || uuid_equal(&l->row.target, &e->session))
+		return;
+	l->cooldown_ns = l->row.cooldown_ms >= 0 ? l->row.cooldown_ms * NS_PER_MS : l->timing.cooldown_ns;
+	revoke_lease(e, u, lease, transfer ? REASON_TRANSFERRED : REASON_RESIGNED);
 }
 
 static void take_row_state(struct election *e, struct election_update *u, uint32_t lease)
@@ -166,6 +206,8 @@ static void take_row_state(struct election *e, struct election_update *u, uint32
 			l->verified = true;
 		else if (!l->verified)
 			revoke_lease(e, u, lease, REASON_LOST);
+		if (mine)
+			obey_ask(e, u, lease);
 		break;
 	case LEASE_RELEASING:
 		if (mine) {
@@ -196,6 +238,7 @@ static void take_row(struct election *e, struct election_update *u, const struct
 	l->seen = true;
 	l->row = *row;
 	l->look_at = e->now + look_after(e, row);
+	wait_for_others(e, l);
 	e->longest_lease_ns = max_ns(e->longest_lease_ns, row->holder_lease_ms * NS_PER_MS);
 	if (!same_leader) {
 		l->retry_at = e->now; // what was refused was another row
@@ -221,6 +264,115 @@ static void take_strays(struct election *e, const struct exchange_reply *reply)
 			if (uuid_equal(&old[j].stray.session, &s->stray.session) && old[j].stray.seq == s->stray.seq)
 				s->observed_at = old[j].observed_at;
 	}
+}
+
+// A session that was not renewed for longer than waiting daemons need is nobody to count on. The age is the server's
+// word: it decides who is preferred, never who leads.
+static bool is_live(const struct exchange_candidate *c)
+{
+	return c->age_us / 1000 <= 4 * c->lease_ms;
+}
+
+// Of several that are as good the one that was known stays, or none of them would ever last (S3).
+static void take_candidate(struct election *e, const struct exchange_candidate *c)
+{
+	struct election_lease *l = &e->leases[c->lease];
+	struct election_rival *best = &l->next_rival;
+	bool known = uuid_equal(&c->session, &l->rival.session);
+	bool better = uuid_is_none(&best->session) || c->priority > best->priority ||
+		      (c->priority == best->priority && known);
+	if (better && is_live(c) && !uuid_equal(&c->session, &e->session))
+		*best = (struct election_rival){
+			.session = c->session, .priority = c->priority, .since = known ? l->rival.since : e->now};
+}
+
+static void take_candidates(struct election *e, const struct exchange_reply *reply)
+{
+	for (uint32_t i = 0; i < e->lease_count; i++)
+		e->leases[i].next_rival = (struct election_rival){0};
+	for (size_t i = 0; i < reply->candidate_count; i++)
+		if (reply->candidates[i].lease < e->lease_count)
+			take_candidate(e, &reply->candidates[i]);
+	for (uint32_t i = 0; i < e->lease_count; i++)
+		e->leases[i].rival = e->leases[i].next_rival;
+}
+
+static void take_paused(struct election *e, struct election_update *u, const struct exchange_reply *reply)
+{
+	bool paused = reply->paused[0] != '\0';
+	memcpy(e->paused_by, reply->paused, sizeof e->paused_by);
+	if (paused == e->paused)
+		return;
+	e->paused = paused;
+	add_note(u, NOTE_PAUSED, 0, NULL);
+}
+
+// The one live candidate of that name that does not lead yet.
+static enum election_result find_target(
+	const struct election *e, const struct exchange_reply *reply, struct uuid *ret_target)
+{
+	const struct election_operation *o = &e->operation;
+	uint32_t found = 0;
+	bool leads = false;
+	for (size_t i = 0; i < reply->candidate_count; i++) {
+		const struct exchange_candidate *c = &reply->candidates[i];
+		if (c->lease != o->lease || strcmp(c->node, o->node) != 0 || !is_live(c))
+			continue;
+		if (uuid_equal(&c->session, &e->leases[o->lease].row.holder)) {
+			leads = true;
+			continue;
+		}
+		*ret_target = c->session;
+		found++;
+	}
+	if (found > 1)
+		return RESULT_AMBIGUOUS;
+	if (found == 1)
+		return RESULT_DONE;
+	return leads ? RESULT_LEADS_ALREADY : RESULT_NO_CANDIDATE;
+}
+
+// The rows are at hand now: what is to be asked, and of which term.
+static void ask_leader(struct election *e, struct election_update *u, const struct exchange_reply *reply)
+{
+	const struct election_operation *o = &e->operation;
+	const struct election_lease *l = &e->leases[o->lease];
+	bool transfer = o->kind == OPERATION_TRANSFER;
+	enum election_result result = RESULT_DONE;
+	struct uuid target = {0};
+	if (!l->row.exists || uuid_is_none(&l->row.holder) || !l->row.holder_alive)
+		result = RESULT_NOBODY_LEADS;
+	else if (transfer && e->paused)
+		result = RESULT_PAUSED;
+	else if (transfer)
+		result = find_target(e, reply, &target);
+	if (result != RESULT_DONE) {
+		end_operation(e, u, result);
+		return;
+	}
+	e->ask = (struct exchange_ask){
+		.lease = o->lease,
+		.term = l->row.term,
+		.target = target,
+		.cooldown_ms = transfer             ? 0
+			       : o->cooldown_ns < 0 ? -1
+						    : o->cooldown_ns / NS_PER_MS,
+	};
+}
+
+static void take_operation(struct election *e, struct election_update *u, const struct exchange_reply *reply)
+{
+	bool asked = e->sent_ask;
+	e->sent_ask = false;
+	if (asked)
+		e->ask.term = 0;
+	if (!e->operation_sent)
+		return;
+	bool leader = e->operation.kind == OPERATION_RESIGN || e->operation.kind == OPERATION_TRANSFER;
+	if (leader && !asked)
+		ask_leader(e, u, reply);
+	else
+		end_operation(e, u, leader && !reply->asked ? RESULT_OVERTAKEN : RESULT_DONE);
 }
 
 static void extend_lease(struct election *e, struct election_update *u, uint32_t lease, int64_t deadline)
@@ -261,10 +413,17 @@ void answer_reply(struct election *e, struct election_update *u, const struct ex
 	take_server(e, u, reply);
 	take_session(e, u, reply);
 	take_grants(e, u, reply);
+	if (e->sent_candidates)
+		take_candidates(e, reply);
+	if (e->sent_report) {
+		take_paused(e, u, reply);
+		e->report_at = e->now + e->timing.lease_ns;
+	}
 	for (size_t i = 0; i < reply->row_count; i++)
 		if (reply->rows[i].lease < e->lease_count)
 			take_row(e, u, &reply->rows[i]);
 	if (e->sent_strays)
 		take_strays(e, reply);
 	extend_leases(e, u);
+	take_operation(e, u, reply);
 }

@@ -58,7 +58,7 @@ void change_session(struct election *e, struct election_update *u, enum session_
 void settle_lease(struct election *e, struct election_update *u, uint32_t lease)
 {
 	struct election_lease *l = &e->leases[lease];
-	bool ready = l->seat == SEAT_READY && !l->removed;
+	bool ready = l->seat == SEAT_READY && !l->removed && !l->timing.observes;
 	if (l->state == LEASE_CANDIDATE && !ready)
 		change_lease(e, u, lease, LEASE_WORKER_LEFT, REASON_NONE);
 	if (l->state == LEASE_IDLE && ready)
@@ -79,6 +79,7 @@ static void end_term(struct election *e, struct election_update *u, uint32_t lea
 {
 	struct election_lease *l = &e->leases[lease];
 	l->release_term = l->token.term;
+	l->release_reason = reason;
 	l->retry_at = e->now;
 	if (l->reason == REASON_RESIGNED)
 		l->cooldown_until = e->now + l->cooldown_ns;
@@ -174,6 +175,7 @@ void revoke_lease(struct election *e, struct election_update *u, uint32_t lease,
 	change_seat(e, u, lease, SEAT_REVOKE);
 	if (!RULE(RELEASE_AFTER_STOP)) {
 		l->release_term = l->token.term;
+		l->release_reason = reason;
 		change_lease(e, u, lease, LEASE_VOID, reason);
 	}
 }
@@ -182,8 +184,10 @@ void grant_lease(struct election *e, struct election_update *u, uint32_t lease, 
 {
 	struct election_lease *l = &e->leases[lease];
 	int64_t deadline = (RULE(COUNT_FROM_SEND) ? e->sent_at : e->now) + e->timing.lease_ns;
-	if (l->seat != SEAT_READY || l->removed || e->stopping || e->now >= deadline - l->timing.stop_grace_ns) {
+	if (l->seat != SEAT_READY || l->removed || l->timing.observes || e->stopping ||
+		e->now >= deadline - l->timing.stop_grace_ns) {
 		l->release_term = term;
+		l->release_reason = REASON_UNUSED;
 		l->retry_at = e->now;
 		change_lease(e, u, lease, LEASE_UNWANTED, REASON_NONE);
 		return;
@@ -316,14 +320,28 @@ static void take_configuration(struct election *e, struct election_update *u, co
 	l->removed = !event->timing;
 	if (event->timing)
 		l->timing = *event->timing;
-	else
+	if (!event->timing || event->timing->observes)
 		revoke_lease(e, u, event->lease, REASON_REMOVED);
+	e->publish = true; // the priority may be another
 	settle_lease(e, u, event->lease);
+}
+
+static void take_operation(struct election *e, struct election_update *u, const struct election_event *event)
+{
+	if (e->operation.kind != OPERATION_NONE) {
+		u->answer = ANSWER_BUSY;
+		return;
+	}
+	e->operation = *event->operation;
+	e->operation_sent = false;
+	if (e->stopping)
+		end_operation(e, u, RESULT_UNAVAILABLE);
 }
 
 static void take_shutdown(struct election *e, struct election_update *u)
 {
 	e->stopping = true;
+	end_operation(e, u, RESULT_UNAVAILABLE);
 	for (uint32_t i = 0; i < e->lease_count; i++)
 		revoke_lease(e, u, i, REASON_SHUTDOWN);
 }
@@ -363,6 +381,9 @@ static void take_event(struct election *e, struct election_update *u, const stru
 	case ELECTION_EXPEL:
 		revoke_lease(e, u, event->lease, REASON_STALLED);
 		break;
+	case ELECTION_OPERATE:
+		take_operation(e, u, event);
+		break;
 	case ELECTION_CONFIGURE:
 		take_configuration(e, u, event);
 		break;
@@ -397,7 +418,7 @@ int64_t election_deadline(const struct election *e)
 
 void election_init(struct election *e, const struct election_timing *timing,
 	const struct election_lease_timing *timings, uint32_t lease_count, struct election_lease *leases,
-	struct exchange_release *releases, struct exchange_claim *claims, int64_t now)
+	struct exchange_release *releases, struct exchange_claim *claims, struct exchange_offer *offers, int64_t now)
 {
 	*e = (struct election){
 		.timing = *timing,
@@ -407,6 +428,7 @@ void election_init(struct election *e, const struct election_timing *timing,
 		.longest_lease_ns = timing->lease_ns,
 		.releases = releases,
 		.claims = claims,
+		.offers = offers,
 		.exchange_at = now,
 		.scan_at = now,
 	};
@@ -415,7 +437,7 @@ void election_init(struct election *e, const struct election_timing *timing,
 }
 
 void election_grow(struct election *e, uint32_t lease_count, struct election_lease *leases,
-	struct exchange_release *releases, struct exchange_claim *claims)
+	struct exchange_release *releases, struct exchange_claim *claims, struct exchange_offer *offers)
 {
 	assert(lease_count >= e->lease_count);
 	for (uint32_t i = e->lease_count; i < lease_count; i++)
@@ -423,6 +445,7 @@ void election_grow(struct election *e, uint32_t lease_count, struct election_lea
 	e->leases = leases;
 	e->releases = releases;
 	e->claims = claims;
+	e->offers = offers;
 	e->lease_count = lease_count;
 }
 
@@ -458,12 +481,14 @@ const char *election_reason_name(enum election_reason reason)
 		[REASON_NONE] = "none",
 		[REASON_SHUTDOWN] = "shutdown",
 		[REASON_RESIGNED] = "resigned",
+		[REASON_TRANSFERRED] = "transferred",
 		[REASON_EXPIRING] = "expiring",
 		[REASON_LOST] = "lost",
 		[REASON_YIELDED] = "yielded",
 		[REASON_STALLED] = "stalled",
 		[REASON_WORKER_GONE] = "worker-gone",
 		[REASON_REMOVED] = "removed",
+		[REASON_UNUSED] = "unused",
 	};
 	assert((unsigned)reason < REASON_COUNT);
 	return names[reason];

@@ -49,6 +49,9 @@ void grant_lease(struct election *election, struct election_update *update, uint
 // Ends every term at once (rule 11).
 void lose_session(struct election *election, struct election_update *update);
 
+// Ends the operation that is going on.
+void end_operation(struct election *election, struct election_update *update, enum election_result result);
+
 void answer_reply(struct election *election, struct election_update *update, const struct exchange_reply *reply);
 // The exchange that is out brought nothing.
 void answer_failure(

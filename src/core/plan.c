@@ -37,9 +37,21 @@ int64_t plan_claim_at(const struct election *e, const struct election_lease *l)
 {
 	if (l->state != LEASE_CANDIDATE || e->stopping || e->session_state != SESSION_LIVE || !l->seen)
 		return ELECTION_NEVER;
+	if (e->paused && RULE(PAUSE_HOLDS))
+		return ELECTION_NEVER;
 	int64_t at = max_ns(max_ns(l->cooldown_until, l->retry_at), believed_at(e));
+	at = max_ns(at, l->others_until);
 	bool held = !uuid_is_none(&l->row.holder) && l->row.holder_alive && !row_is_mine(e, &l->row);
 	return held ? max_ns(at, kill_at(l)) : at;
+}
+
+// When a better node gets the lease that is led here (S3).
+static int64_t prefer_at(const struct election *e, const struct election_lease *l)
+{
+	bool better = !uuid_is_none(&l->rival.session) && l->rival.priority > l->timing.priority;
+	if (l->state != LEASE_LEADING || !better || l->timing.prefer_after_ns == 0 || e->paused || !l->verified)
+		return ELECTION_NEVER;
+	return RULE(BETTER_LASTS) ? l->rival.since + l->timing.prefer_after_ns : e->now;
 }
 
 static int64_t lease_exchange_at(const struct election *e, const struct election_lease *l)
@@ -51,7 +63,7 @@ static int64_t lease_exchange_at(const struct election *e, const struct election
 	case LEASE_RELEASING:
 		return l->retry_at;
 	case LEASE_LEADING:
-		return l->verified ? ELECTION_NEVER : e->now;
+		return l->verified ? prefer_at(e, l) : e->now;
 	case LEASE_CLAIMING:
 	case LEASE_DRAINING:
 	case LEASE_STATES:
@@ -71,6 +83,31 @@ static int64_t renewal_at(const struct election *e, bool holds)
 	return e->renew_soon ? e->now : e->renewed_at + renewal_interval_ns(e, holds);
 }
 
+// Whether this daemon would lead it: there is a worker, and nothing keeps it away.
+static bool is_offered(const struct election *e, const struct election_lease *l)
+{
+	bool worker = l->seat != SEAT_VACANT && l->seat != SEAT_OVERDUE && l->seat != SEAT_AWAY_REVOKED;
+	return worker && !l->removed && !l->timing.observes && e->now >= l->cooldown_until;
+}
+
+// What the session's row says others go by: it is written as soon as it is wrong, but for the last time: then it goes.
+static void review_offers(struct election *e)
+{
+	for (uint32_t i = 0; !e->stopping && i < e->lease_count; i++)
+		e->publish |= e->leases[i].offered != is_offered(e, &e->leases[i]);
+}
+
+// A cool-down that ends makes an offer of it again, and nothing else would.
+static int64_t offer_at(const struct election *e, const struct election_lease *l)
+{
+	return e->now < l->cooldown_until && l->seat == SEAT_READY ? l->cooldown_until : ELECTION_NEVER;
+}
+
+static bool wants_more(const struct election *e)
+{
+	return e->publish || e->operation.kind != OPERATION_NONE || e->ask.term != 0;
+}
+
 static struct plan make_plan(const struct election *e)
 {
 	struct plan plan = {.at = ELECTION_NEVER};
@@ -78,10 +115,10 @@ static struct plan make_plan(const struct election *e)
 		const struct election_lease *l = &e->leases[i];
 		plan.holds |= is_held(l);
 		plan.follows |= !is_held(l) || !l->verified;
-		plan.at = min_ns(plan.at, lease_exchange_at(e, l));
+		plan.at = min_ns(plan.at, min_ns(lease_exchange_at(e, l), offer_at(e, l)));
 	}
 	plan.at = min_ns(plan.at, renewal_at(e, plan.holds));
-	if (!e->fresh || e->session_state != SESSION_LIVE || (e->hinted && plan.follows))
+	if (!e->fresh || e->session_state != SESSION_LIVE || e->hinted || wants_more(e))
 		plan.at = e->now;
 	plan.at = max_ns(plan.at, e->backoff_until);
 	return plan;
@@ -92,8 +129,11 @@ static void add_releases(struct election *e, struct exchange_request *request)
 	for (uint32_t i = 0; i < e->lease_count; i++) {
 		struct election_lease *l = &e->leases[i];
 		if (l->state == LEASE_RELEASING && (e->now >= l->retry_at || e->stopping))
-			e->releases[request->release_count++] =
-				(struct exchange_release){.lease = i, .term = l->release_term};
+			e->releases[request->release_count++] = (struct exchange_release){
+				.lease = i,
+				.term = l->release_term,
+				.reason = election_reason_name(l->release_reason),
+			};
 	}
 }
 
@@ -129,11 +169,65 @@ static void add_sweeps(struct election *e, struct exchange_request *request)
 	e->stray_count = kept;
 }
 
+static void add_offers(struct election *e, struct exchange_request *request)
+{
+	for (uint32_t i = 0; i < e->lease_count; i++) {
+		struct election_lease *l = &e->leases[i];
+		l->offered = is_offered(e, l);
+		if (l->offered)
+			e->offers[request->offer_count++] =
+				(struct exchange_offer){.lease = i, .priority = l->timing.priority};
+	}
+	request->publish = true;
+}
+
+// A better node has been there for long enough.
+static void ask_for_better(struct election *e)
+{
+	for (uint32_t i = 0; e->ask.term == 0 && i < e->lease_count; i++) {
+		struct election_lease *l = &e->leases[i];
+		if (e->now < prefer_at(e, l))
+			continue;
+		e->ask = (struct exchange_ask){.lease = i, .term = l->token.term, .target = l->rival.session};
+		l->rival.since = e->now; // if nothing comes of it, it has to prove itself again
+	}
+}
+
+// An operation that is about a leader looks first, and asks for what it saw.
+static void add_operation(struct election *e, struct exchange_request *request)
+{
+	if (e->fresh && e->operation.kind == OPERATION_NONE)
+		ask_for_better(e);
+	e->sent_ask = e->ask.term != 0 && e->fresh;
+	request->ask = e->sent_ask ? &e->ask : NULL;
+	e->operation_sent = e->operation.kind != OPERATION_NONE;
+	switch (e->operation.kind) {
+	case OPERATION_PAUSE:
+		request->pause = EXCHANGE_PAUSE_SET;
+		break;
+	case OPERATION_RESUME:
+		request->pause = EXCHANGE_PAUSE_CLEAR;
+		break;
+	case OPERATION_HISTORY:
+		request->history_lease = e->operation.lease;
+		request->history_count = e->operation.count;
+		break;
+	case OPERATION_TRANSFER:
+		request->candidates = true;
+		break;
+	case OPERATION_RESIGN:
+	case OPERATION_NONE:
+	default:
+		break;
+	}
+	request->report |= e->operation_sent || e->sent_ask;
+}
+
 static enum exchange_session_op choose_session_op(const struct election *e, const struct plan *plan, bool claims)
 {
 	if (e->session_state == SESSION_NONE)
 		return EXCHANGE_SESSION_CREATE;
-	if (e->session_state == SESSION_UNSURE || claims)
+	if (e->session_state == SESSION_UNSURE || claims || e->publish)
 		return EXCHANGE_SESSION_RENEW;
 	// A renewal that is due soon goes along with what goes now: one exchange a tick.
 	int64_t soon = e->now + renewal_interval_ns(e, plan->holds) / 4;
@@ -157,10 +251,15 @@ static void submit(struct election *e, struct election_update *u, struct exchang
 	request->releases = e->releases;
 	request->claims = e->claims;
 	request->sweeps = e->sweeps;
+	request->offers = e->offers;
 	e->busy = true;
 	e->sent_at = e->now;
 	e->sent_op = request->session_op;
 	e->sent_strays = request->strays;
+	e->sent_report = request->report;
+	e->sent_candidates = request->candidates;
+	e->sent_publish = request->publish;
+	e->publish = e->publish && !request->publish;
 	e->hinted = false;
 	e->renew_soon = false;
 	u->submit = true;
@@ -175,8 +274,13 @@ static void send_exchange(struct election *e, struct election_update *u, const s
 	add_claims(e, u, &request);
 	request.adopt = request.claim_count > 0 && !incarnation_equal(&e->server, &e->believed);
 	request.session_op = choose_session_op(e, plan, request.claim_count > 0);
-	request.report = plan->follows || !e->fresh;
+	// Who leads everything looks at what others ask for: when it is told, and now and then.
+	request.report = plan->follows || !e->fresh || e->hinted || e->deaf || e->now >= e->report_at;
 	request.strays = request.report && e->now >= e->strays_at;
+	request.candidates = request.strays;
+	if (request.session_op == EXCHANGE_SESSION_CREATE || e->publish)
+		add_offers(e, &request);
+	add_operation(e, &request);
 	if (e->fresh)
 		add_sweeps(e, &request);
 	if (request.session_op == EXCHANGE_SESSION_CREATE)
@@ -205,6 +309,7 @@ void plan_exchange(struct election *e, struct election_update *u)
 	e->exchange_at = ELECTION_NEVER;
 	if (e->session_state == SESSION_CLOSED)
 		return;
+	review_offers(e);
 	struct plan plan = make_plan(e);
 	if (e->stopping && (!plan.holds || !RULE(CLOSE_SESSION_LAST))) {
 		close_session(e, u);

@@ -106,8 +106,10 @@ static void tell(struct agent *agent, const struct election_note *note)
 		count_state(agent, note);
 		break;
 	case NOTE_STORE:
+	case NOTE_PAUSED:
 		agent->status_changed = true;
 		break;
+	case NOTE_OPERATED:
 	case NOTE_STARTED:
 	case NOTE_CLEARED:
 	case NOTE_SESSION:
@@ -275,8 +277,10 @@ static int allocate(struct agent *agent)
 	agent->leases = calloc(count, sizeof *agent->leases);
 	agent->releases = calloc(count, sizeof *agent->releases);
 	agent->claims = calloc(count, sizeof *agent->claims);
+	agent->offers = calloc(count, sizeof *agent->offers);
 	agent->slots = calloc(count, sizeof *agent->slots);
-	bool all = agent->update.notes && agent->leases && agent->releases && agent->claims && agent->slots;
+	bool all = agent->update.notes && agent->leases && agent->releases && agent->claims && agent->offers &&
+		   agent->slots;
 	return all ? 0 : -ENOMEM;
 }
 
@@ -304,7 +308,7 @@ static int init_election(struct agent *agent, int64_t now)
 	for (size_t i = 0; i < config->component_count; i++)
 		timings[i] = agent_lease_timing(&config->components[i]);
 	election_init(&agent->election, &timing, timings, (uint32_t)config->component_count, agent->leases,
-		agent->releases, agent->claims, now);
+		agent->releases, agent->claims, agent->offers, now);
 	free(timings);
 	return 0;
 }
@@ -417,6 +421,7 @@ void agent_free(struct agent *agent)
 	free(agent->leases);
 	free(agent->releases);
 	free(agent->claims);
+	free(agent->offers);
 	free(agent->slots);
 	free(agent);
 }

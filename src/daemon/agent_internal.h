@@ -16,6 +16,7 @@ struct agent {
 	struct election_lease *leases;
 	struct exchange_release *releases;
 	struct exchange_claim *claims;
+	struct exchange_offer *offers;
 	int *slots;
 	size_t room;               // of these arrays, in leases
 	struct page_session shown; // as the page has it; id none: nothing

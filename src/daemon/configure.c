@@ -21,13 +21,15 @@ static int grow_arrays(struct agent *agent, size_t count)
 	if (error == 0)
 		error = array_grow(&agent->claims, count, sizeof *agent->claims);
 	if (error == 0)
+		error = array_grow(&agent->offers, count, sizeof *agent->offers);
+	if (error == 0)
 		error = array_grow(&agent->slots, count, sizeof *agent->slots);
 	if (error == 0)
 		error = metrics_reserve(&agent->metrics, count, clock_now_ns());
 	if (error == 0)
 		agent->room = count;
 	// Those that did grow are somewhere else now.
-	election_grow(election, election->lease_count, agent->leases, agent->releases, agent->claims);
+	election_grow(election, election->lease_count, agent->leases, agent->releases, agent->claims, agent->offers);
 	server_configure(agent->server, agent->setup.config, agent->slots);
 	return error;
 }
@@ -83,7 +85,7 @@ void agent_configure(struct agent *agent, const struct config *config)
 {
 	const struct config *before = agent->setup.config;
 	uint32_t known = agent->election.lease_count, count = (uint32_t)config->component_count;
-	election_grow(&agent->election, count, agent->leases, agent->releases, agent->claims);
+	election_grow(&agent->election, count, agent->leases, agent->releases, agent->claims, agent->offers);
 	agent->setup.config = config;
 	agent_take_slots(agent, known);
 	server_configure(agent->server, config, agent->slots);

@@ -103,6 +103,8 @@ void journal_note(struct agent *agent, const struct election_note *note)
 	case NOTE_STARTED:
 	case NOTE_CLEARED:
 	case NOTE_SEAT_VACANT:
+	case NOTE_PAUSED:
+	case NOTE_OPERATED:
 	default:
 		break;
 	}

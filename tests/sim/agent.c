@@ -151,6 +151,8 @@ static void publish(struct sim *sim, struct node *n, const struct election_note 
 	case NOTE_LEADER:
 	case NOTE_SESSION:
 	case NOTE_STORE:
+	case NOTE_PAUSED:
+	case NOTE_OPERATED:
 	case NOTE_INCARNATION:
 	default:
 		break;
@@ -444,8 +446,8 @@ void agent_start(struct sim *sim, struct node *n)
 	memset(n->waiting_count, 0, sizeof n->waiting_count);
 	n->update.notes = n->notes;
 	TRACE(sim, "node", n->index, "daemon starts");
-	election_init(
-		&n->election, &n->timing, n->lease_timings, sim->profile.names, n->leases, n->releases, n->claims, now);
+	election_init(&n->election, &n->timing, n->lease_timings, sim->profile.names, n->leases, n->releases, n->claims,
+		n->offers, now);
 	struct uuid id;
 	new_identity(sim, &id);
 	election_supply_id(&n->election, &id);

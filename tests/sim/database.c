@@ -7,8 +7,10 @@
 
 #define UNIX_EPOCH_S INT64_C(1700000000)
 
+static const char *const node_names[NODES] = {"a", "b", "c", "d", "e"};
+
 // The statements of an exchange.
-enum stage { STAGE_SESSION, STAGE_ADOPT, STAGE_MISSING, STAGE_CHANGE, STAGE_REPORT, STAGES };
+enum stage { STAGE_SESSION, STAGE_ADOPT, STAGE_MISSING, STAGE_CHANGE, STAGE_ASK, STAGE_REPORT, STAGES };
 #define NO_STAGE STAGES
 
 static void new_incarnation(struct sim *sim)
@@ -164,6 +166,12 @@ static void copy_request(struct exchange *x, const struct exchange_request *requ
 	x->request.releases = x->releases;
 	x->request.claims = x->claims;
 	x->request.sweeps = x->sweeps;
+	memcpy(x->offers, request->offers, request->offer_count * sizeof *request->offers);
+	x->request.offers = x->offers;
+	if (request->ask) {
+		x->ask = *request->ask;
+		x->request.ask = &x->ask;
+	}
 }
 
 static void connect_node(struct sim *sim, struct node *n)
@@ -420,9 +428,8 @@ static bool finish(struct sim *sim, struct exchange *x)
 
 static bool carry_out_session(struct sim *sim, struct exchange *x, struct tables *t)
 {
-	static const char *const names[NODES] = {"a", "b", "c", "d", "e"};
 	x->first_seen = t->server;
-	x->reply.session_alive = tables_session(t, &x->request, names[x->node]);
+	x->reply.session_alive = tables_session(t, &x->request, node_names[x->node]);
 	if (x->request.session_op == EXCHANGE_SESSION_NONE)
 		return true;
 	if (!finish(sim, x))
@@ -465,6 +472,27 @@ static bool carry_out_change(struct sim *sim, struct exchange *x, struct tables 
 	return true;
 }
 
+static bool carry_out_ask(struct sim *sim, struct exchange *x, struct tables *t)
+{
+	const struct exchange_request *r = &x->request;
+	x->reply.asked = false;
+	if (!r->ask && r->pause == EXCHANGE_PAUSE_LEAVE)
+		return true;
+	bool changed = tables_ask(t, r, node_names[x->node], &x->reply);
+	if (!finish(sim, x))
+		return false;
+	if (changed)
+		announce(sim, x);
+	if (r->ask)
+		TRACE(sim, "server", sim->database.epoch, "ask of lease %u, term %llu: %s (#%llu)", r->ask->lease,
+			(unsigned long long)r->ask->term, x->reply.asked ? "written" : "no",
+			(unsigned long long)r->number);
+	if (r->pause != EXCHANGE_PAUSE_LEAVE)
+		TRACE(sim, "server", sim->database.epoch, "%s (#%llu)", t->paused[0] ? "paused" : "not paused",
+			(unsigned long long)r->number);
+	return true;
+}
+
 // The tables as the server sees them that this exchange goes to.
 static struct tables *look(struct sim *sim, const struct exchange *x)
 {
@@ -494,9 +522,13 @@ static bool carry_out(struct sim *sim, struct exchange *x)
 		return finish(sim, x);
 	case STAGE_CHANGE:
 		return carry_out_change(sim, x, t);
+	case STAGE_ASK:
+		return carry_out_ask(sim, x, t);
 	case STAGE_REPORT:
 		x->reply.deaf = !sim->profile.hints;
 		tables_report(t, &x->request, x->rows, &x->reply);
+		x->reply.candidates = x->candidates;
+		x->reply.candidate_count = x->request.candidates ? tables_candidates(t, x->candidates, CANDIDATES) : 0;
 		if (!incarnation_equal(&x->first_seen, &t->server))
 			x->outcome = EXCHANGE_UNKNOWN;
 		return true;

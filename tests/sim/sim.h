@@ -22,6 +22,8 @@
 #define WORKER_INBOX_MAX 64
 #define SESSIONS 96
 #define SESSIONS_AT_FIRST 12
+// More than this many sessions offer something only while those of the dead are not swept yet.
+#define CANDIDATES 64
 #define SNAPSHOTS 512
 #define TOKENS 10
 #define NOTES (NAMES * ELECTION_NOTES_PER_LEASE + ELECTION_NOTES_MORE)
@@ -150,6 +152,7 @@ struct node {
 	struct election_lease leases[NAMES];
 	struct exchange_release releases[NAMES];
 	struct exchange_claim claims[NAMES];
+	struct exchange_offer offers[NAMES];
 	struct election_update update;
 	struct election_note notes[NOTES];
 	size_t note_next;
@@ -223,6 +226,9 @@ struct exchange {
 	struct exchange_reply reply;
 	struct exchange_release releases[NAMES];
 	struct exchange_claim claims[NAMES];
+	struct exchange_offer offers[NAMES];
+	struct exchange_ask ask;
+	struct exchange_candidate candidates[CANDIDATES];
 	struct exchange_stray sweeps[EXCHANGE_STRAYS];
 	struct exchange_grant grants[NAMES];
 	struct exchange_row rows[NAMES];

@@ -40,6 +40,7 @@ struct daemon {
 	struct election_lease leases[NAMES];
 	struct exchange_release room_for_releases[NAMES];
 	struct exchange_claim room_for_claims[NAMES];
+	struct exchange_offer room_for_offers[NAMES];
 	struct election_note notes[NAMES * ELECTION_NOTES_PER_LEASE + ELECTION_NOTES_MORE];
 	struct election_update update;
 	// The exchange that is out.
@@ -48,6 +49,8 @@ struct daemon {
 	struct exchange_request request;
 	struct exchange_release releases[NAMES];
 	struct exchange_claim claims[NAMES];
+	struct exchange_offer offers[NAMES];
+	struct exchange_ask ask;
 	struct exchange_stray sweeps[EXCHANGE_STRAYS];
 	uint64_t connection;
 	struct exchange_reply reply;
@@ -81,12 +84,14 @@ BENCH void start(struct daemon *d, const char *name)
 	struct election_lease_timing timings[NAMES];
 	uint64_t connection = d->connection;
 	for (size_t i = 0; i < NAMES; i++)
-		timings[i] = (struct election_lease_timing){GRACE, START_TIMEOUT, COOLDOWN};
+		timings[i] = (struct election_lease_timing){
+			.stop_grace_ns = GRACE, .start_timeout_ns = START_TIMEOUT, .cooldown_ns = COOLDOWN};
 	memset(d, 0, sizeof *d);
 	d->name = name;
 	d->connection = connection + 1;
 	d->update.notes = d->notes;
-	election_init(&d->election, &timing, timings, NAMES, d->leases, d->room_for_releases, d->room_for_claims, now);
+	election_init(&d->election, &timing, timings, NAMES, d->leases, d->room_for_releases, d->room_for_claims,
+		d->room_for_offers, now);
 	struct uuid id = new_id();
 	election_supply_id(&d->election, &id);
 }
@@ -137,6 +142,12 @@ static void take_request(struct daemon *d)
 	memcpy(d->sweeps, r->sweeps, r->sweep_count * sizeof *r->sweeps);
 	d->request.releases = d->releases;
 	d->request.claims = d->claims;
+	memcpy(d->offers, r->offers, r->offer_count * sizeof *r->offers);
+	d->request.offers = d->offers;
+	if (r->ask) {
+		d->ask = *r->ask;
+		d->request.ask = &d->ask;
+	}
 	d->request.sweeps = d->sweeps;
 }
 

@@ -17,11 +17,13 @@
 // ---- the election, on the store's model of its tables ----
 
 static const struct election_timing timing = {LEASE_NS, 2 * NS_PER_S, NS_PER_S, 2 * NS_PER_S};
-static const struct election_lease_timing lease_timing = {GRACE_NS, 30 * NS_PER_S, 5 * NS_PER_S};
+static const struct election_lease_timing lease_timing = {
+	.stop_grace_ns = GRACE_NS, .start_timeout_ns = 30 * NS_PER_S, .cooldown_ns = 5 * NS_PER_S};
 static struct election election;
 static struct election_lease *leases;
 static struct exchange_release *releases;
 static struct exchange_claim *claims;
+static struct exchange_offer *offers;
 static struct election_note notes[COUNT * ELECTION_NOTES_PER_LEASE + ELECTION_NOTES_MORE];
 static struct election_update update;
 static struct tables *tables;
@@ -35,6 +37,7 @@ static void make_room(size_t count)
 	ck_assert_int_eq(array_grow(&leases, count, sizeof *leases), 0);
 	ck_assert_int_eq(array_grow(&releases, count, sizeof *releases), 0);
 	ck_assert_int_eq(array_grow(&claims, count, sizeof *claims), 0);
+	ck_assert_int_eq(array_grow(&offers, count, sizeof *offers), 0);
 }
 
 static void set_up(void)
@@ -46,7 +49,7 @@ static void set_up(void)
 	make_room(2);
 	ck_assert_int_eq(tables_new(&tables, 2, 8, &server), 0);
 	update.notes = notes;
-	election_init(&election, &timing, timings, 2, leases, releases, claims, now);
+	election_init(&election, &timing, timings, 2, leases, releases, claims, offers, now);
 }
 
 static void tear_down(void)
@@ -55,9 +58,11 @@ static void tear_down(void)
 	free(leases);
 	free(releases);
 	free(claims);
+	free(offers);
 	leases = NULL;
 	releases = NULL;
 	claims = NULL;
+	offers = NULL;
 }
 
 static void look_at_notes(void)
@@ -275,7 +280,7 @@ START_TEST(leases_are_added_while_an_exchange_is_out)
 	ck_assert(update.submit); // a renewal, for two names
 	struct election_update sent = update;
 	make_room(COUNT);
-	election_grow(&election, COUNT, leases, releases, claims);
+	election_grow(&election, COUNT, leases, releases, claims, offers);
 	configure(2, &lease_timing);
 	update.submit = true;
 	update.request = sent.request;
@@ -294,7 +299,7 @@ END_TEST
 START_TEST(an_added_lease_waits_for_its_configuration)
 {
 	make_room(COUNT);
-	election_grow(&election, COUNT, leases, releases, claims);
+	election_grow(&election, COUNT, leases, releases, claims, offers);
 	ck_assert_int_eq(tables_grow(tables, COUNT), 0);
 	say(ELECTION_JOIN, 2, 0);
 	pass(LEASE_NS);
@@ -304,7 +309,8 @@ END_TEST
 
 START_TEST(a_longer_grace_counts_at_once)
 {
-	static const struct election_lease_timing longer = {6 * NS_PER_S, 30 * NS_PER_S, 5 * NS_PER_S};
+	static const struct election_lease_timing longer = {
+		.stop_grace_ns = 6 * NS_PER_S, .start_timeout_ns = 30 * NS_PER_S, .cooldown_ns = 5 * NS_PER_S};
 	lead(0);
 	answers = false;
 	int64_t deadline = leases[0].token.deadline;
