@@ -213,7 +213,7 @@ static void take_row_state(struct election *e, struct election_update *u, uint32
 		if (mine) {
 			l->release_term = l->row.term;
 			// Where the release was part of this exchange, somebody holds the row locked.
-			if (l->retry_at <= e->sent_at)
+			if (l->release_number == e->number)
 				l->retry_at = e->now + retry_ns(e);
 			break;
 		}

@@ -192,6 +192,7 @@ struct election_lease {
 	// The row.
 	uint64_t release_term; // in LEASE_RELEASING
 	enum election_reason release_reason;
+	uint64_t release_number; // the last exchange that carried the release
 	bool verified; // the row said (my session, my term) on this incarnation (rule 9)
 	bool seen;     // `row` is what the last report on this connection showed
 	struct exchange_row row;

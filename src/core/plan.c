@@ -128,12 +128,14 @@ static void add_releases(struct election *e, struct exchange_request *request)
 {
 	for (uint32_t i = 0; i < e->lease_count; i++) {
 		struct election_lease *l = &e->leases[i];
-		if (l->state == LEASE_RELEASING && (e->now >= l->retry_at || e->stopping))
-			e->releases[request->release_count++] = (struct exchange_release){
-				.lease = i,
-				.term = l->release_term,
-				.reason = election_reason_name(l->release_reason),
-			};
+		if (l->state != LEASE_RELEASING || (e->now < l->retry_at && !e->stopping))
+			continue;
+		l->release_number = e->number + 1;
+		e->releases[request->release_count++] = (struct exchange_release){
+			.lease = i,
+			.term = l->release_term,
+			.reason = election_reason_name(l->release_reason),
+		};
 	}
 }
 

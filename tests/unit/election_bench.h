@@ -25,6 +25,7 @@
 #define START (1000 * NS_PER_S)
 #define NAMES 2
 #define TOLD_MAX 256
+#define CANDIDATES 16
 
 struct told {
 	enum election_note_type type;
@@ -51,6 +52,7 @@ struct daemon {
 	struct exchange_claim claims[NAMES];
 	struct exchange_offer offers[NAMES];
 	struct exchange_ask ask;
+	struct exchange_candidate candidates[CANDIDATES];
 	struct exchange_stray sweeps[EXCHANGE_STRAYS];
 	uint64_t connection;
 	struct exchange_reply reply;
@@ -61,6 +63,9 @@ struct daemon {
 	size_t told_count;
 	unsigned exchanges;
 	unsigned writes;
+	unsigned reports;
+	bool operated;
+	enum election_result result; // of the last operation
 };
 
 static int64_t now;
@@ -116,6 +121,10 @@ static void note_told(struct daemon *d)
 {
 	for (size_t i = 0; i < d->update.note_count; i++) {
 		const struct election_note *note = &d->update.notes[i];
+		if (note->type == NOTE_OPERATED) {
+			d->operated = true;
+			d->result = note->result;
+		}
 		if (note->type != NOTE_GRANTED && note->type != NOTE_EXTENDED && note->type != NOTE_REVOKED &&
 			note->type != NOTE_CLEARED)
 			continue;
@@ -135,6 +144,7 @@ static void take_request(struct daemon *d)
 	ck_assert(!d->out);
 	d->out = true;
 	d->exchanges++;
+	d->reports += r->report;
 	d->writes += r->session_op != EXCHANGE_SESSION_NONE || r->claim_count + r->release_count + r->sweep_count > 0;
 	d->request = *r;
 	memcpy(d->releases, r->releases, r->release_count * sizeof *r->releases);
@@ -194,7 +204,10 @@ BENCH void carry_out(struct daemon *d)
 	tables_missing(db, &d->request);
 	tables_change(db, &d->request, d->grants, &d->reply.grant_count);
 	d->reply.grants = d->grants;
+	tables_ask(db, &d->request, d->name, &d->reply);
 	tables_report(db, &d->request, d->rows, &d->reply);
+	d->reply.candidates = d->candidates;
+	d->reply.candidate_count = d->request.candidates ? tables_candidates(db, d->candidates, CANDIDATES) : 0;
 }
 
 BENCH void hear(struct daemon *d)
@@ -273,6 +286,7 @@ BENCH void forget(struct daemon *d)
 {
 	d->told_count = 0;
 	d->exchanges = 0;
+	d->reports = 0;
 	d->writes = 0;
 }
 

@@ -120,6 +120,7 @@ static void say(enum election_event_type type, uint32_t lease, uint64_t term)
 static void configure(uint32_t lease, const struct election_lease_timing *with)
 {
 	step((struct election_event){.type = ELECTION_CONFIGURE, .lease = lease, .timing = with});
+	settle();
 }
 
 static void pass(int64_t ns)
