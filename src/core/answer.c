@@ -103,6 +103,7 @@ static void take_server(struct election *e, struct election_update *u, const str
 	e->believed = reply->believed;
 	if (!another)
 		return;
+	e->publish |= e->server.text[0] != '\0'; // it may have lost what this session offers
 	e->server = reply->server;
 	e->server_seen_at = e->now;
 	for (uint32_t i = 0; i < e->lease_count; i++)
@@ -159,18 +160,18 @@ static void give_stray_back(struct election *e, struct election_update *u, uint3
 	change_lease(e, u, lease, LEASE_STRAY, REASON_NONE);
 }
 
-// Somebody is to lead next who is not this daemon, and it gets the time to hear of it: a poll, and an exchange. The
-// same goes for a better node where nobody is named (S3): it may be quicker anyway.
+// Somebody is to lead next who is not this daemon, and it gets the time to hear of it: a poll, and an exchange. A better
+// node gets a head start where nobody is named (S3); it may be gone without a word, so that is all.
 static void wait_for_others(struct election *e, struct election_lease *l)
 {
 	bool free = uuid_is_none(&l->row.holder) && l->row.exists;
 	bool named = l->row.asked && !uuid_is_none(&l->row.target) && RULE(TARGET_FIRST);
 	bool meant = named && !uuid_equal(&l->row.target, &e->session);
-	bool better = !l->row.asked && !uuid_is_none(&l->rival.session) && l->rival.priority > l->timing.priority;
+	bool better = !l->row.asked && has_better(l);
 	if (!free || (!meant && !better))
 		l->others_until = 0;
 	else if (l->others_until == 0)
-		l->others_until = e->now + e->timing.poll_ns + (meant ? e->timing.timeout_ns : 0);
+		l->others_until = e->now + (meant ? e->timing.poll_ns + e->timing.timeout_ns : retry_ns(e));
 }
 
 // S2, S3: what was asked of this term.
@@ -307,29 +308,22 @@ static void take_paused(struct election *e, struct election_update *u, const str
 	add_note(u, NOTE_PAUSED, 0, NULL);
 }
 
-// The one live candidate of that name that does not lead yet.
+// Of a node that was killed and came back the last session may still be there: the newest word counts.
 static enum election_result find_target(
 	const struct election *e, const struct exchange_reply *reply, struct uuid *ret_target)
 {
 	const struct election_operation *o = &e->operation;
-	uint32_t found = 0;
-	bool leads = false;
+	const struct exchange_candidate *found = NULL;
 	for (size_t i = 0; i < reply->candidate_count; i++) {
 		const struct exchange_candidate *c = &reply->candidates[i];
-		if (c->lease != o->lease || strcmp(c->node, o->node) != 0 || !is_live(c))
-			continue;
-		if (uuid_equal(&c->session, &e->leases[o->lease].row.holder)) {
-			leads = true;
-			continue;
-		}
-		*ret_target = c->session;
-		found++;
+		if (c->lease == o->lease && strcmp(c->node, o->node) == 0 && is_live(c) &&
+			(!found || c->age_us < found->age_us))
+			found = c;
 	}
-	if (found > 1)
-		return RESULT_AMBIGUOUS;
-	if (found == 1)
-		return RESULT_DONE;
-	return leads ? RESULT_LEADS_ALREADY : RESULT_NO_CANDIDATE;
+	if (!found)
+		return RESULT_NO_CANDIDATE;
+	*ret_target = found->session;
+	return uuid_equal(&found->session, &e->leases[o->lease].row.holder) ? RESULT_LEADS_ALREADY : RESULT_DONE;
 }
 
 // The rows are at hand now: what is to be asked, and of which term.

@@ -80,7 +80,6 @@ enum election_result {
 	RESULT_NOBODY_LEADS,  // there is no term to end
 	RESULT_LEADS_ALREADY, // the node that was named
 	RESULT_NO_CANDIDATE,  // no live candidate has that node's name
-	RESULT_AMBIGUOUS,     // more than one has
 	RESULT_PAUSED,        // nobody would take over
 	RESULT_OVERTAKEN,     // the term ended meanwhile
 	RESULT_COUNT
@@ -193,8 +192,8 @@ struct election_lease {
 	uint64_t release_term; // in LEASE_RELEASING
 	enum election_reason release_reason;
 	uint64_t release_number; // the last exchange that carried the release
-	bool verified; // the row said (my session, my term) on this incarnation (rule 9)
-	bool seen;     // `row` is what the last report on this connection showed
+	bool verified;           // the row said (my session, my term) on this incarnation (rule 9)
+	bool seen;               // `row` is what the last report on this connection showed
 	struct exchange_row row;
 	int64_t observed_at;  // when its first reply arrived that showed this (holder, holder_seq) (rule 2)
 	int64_t retry_at;     // a refused claim is not repeated before

@@ -49,6 +49,12 @@ void grant_lease(struct election *election, struct election_update *update, uint
 // Ends every term at once (rule 11).
 void lose_session(struct election *election, struct election_update *update);
 
+// Another candidate is better (S3).
+static inline bool has_better(const struct election_lease *l)
+{
+	return !uuid_is_none(&l->rival.session) && l->rival.priority > l->timing.priority;
+}
+
 // Ends the operation that is going on.
 void end_operation(struct election *election, struct election_update *update, enum election_result result);
 

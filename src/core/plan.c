@@ -48,8 +48,7 @@ int64_t plan_claim_at(const struct election *e, const struct election_lease *l)
 // When a better node gets the lease that is led here (S3).
 static int64_t prefer_at(const struct election *e, const struct election_lease *l)
 {
-	bool better = !uuid_is_none(&l->rival.session) && l->rival.priority > l->timing.priority;
-	if (l->state != LEASE_LEADING || !better || l->timing.prefer_after_ns == 0 || e->paused || !l->verified)
+	if (l->state != LEASE_LEADING || !has_better(l) || l->timing.prefer_after_ns == 0 || e->paused || !l->verified)
 		return ELECTION_NEVER;
 	return RULE(BETTER_LASTS) ? l->rival.since + l->timing.prefer_after_ns : e->now;
 }
@@ -87,10 +86,11 @@ static int64_t renewal_at(const struct election *e, bool holds)
 static bool is_offered(const struct election *e, const struct election_lease *l)
 {
 	bool worker = l->seat != SEAT_VACANT && l->seat != SEAT_OVERDUE && l->seat != SEAT_AWAY_REVOKED;
-	return worker && !l->removed && !l->timing.observes && e->now >= l->cooldown_until;
+	return worker && !l->removed && !l->timing.observes && !e->stopping && e->now >= l->cooldown_until;
 }
 
-// What the session's row says others go by: it is written as soon as it is wrong, but for the last time: then it goes.
+// What the session's row says others go by: it is written as soon as it is wrong. One that ends says so with what it
+// releases, and then the row goes.
 static void review_offers(struct election *e)
 {
 	for (uint32_t i = 0; !e->stopping && i < e->lease_count; i++)
@@ -269,17 +269,29 @@ static void submit(struct election *e, struct election_update *u, struct exchang
 	u->request_deadline = e->now + e->timing.timeout_ns;
 }
 
+// Who waits for a better node needs to know at once that it is gone.
+static bool prefers(const struct election *e)
+{
+	for (uint32_t i = 0; i < e->lease_count; i++) {
+		const struct election_lease *l = &e->leases[i];
+		if (l->state == LEASE_CANDIDATE && has_better(l))
+			return true;
+	}
+	return false;
+}
+
 static void send_exchange(struct election *e, struct election_update *u, const struct plan *plan)
 {
 	struct exchange_request request = {0};
 	add_releases(e, &request);
 	add_claims(e, u, &request);
+	e->publish |= e->stopping && request.release_count > 0;
 	request.adopt = request.claim_count > 0 && !incarnation_equal(&e->server, &e->believed);
 	request.session_op = choose_session_op(e, plan, request.claim_count > 0);
 	// Who leads everything looks at what others ask for: when it is told, and now and then.
 	request.report = plan->follows || !e->fresh || e->hinted || e->deaf || e->now >= e->report_at;
 	request.strays = request.report && e->now >= e->strays_at;
-	request.candidates = request.strays;
+	request.candidates = request.strays || (request.report && prefers(e));
 	if (request.session_op == EXCHANGE_SESSION_CREATE || e->publish)
 		add_offers(e, &request);
 	add_operation(e, &request);

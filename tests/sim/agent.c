@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon around the core: carries out what an update says, writes the terms page, talks to the workers.
+#include <stdio.h>
+
 #include "sim.h"
 
 #define LOOP_MAX 100000
@@ -93,7 +95,7 @@ static void page_write(struct node *n, const struct election_note *note)
 static void trace_note(struct sim *sim, const struct node *n, const struct election_note *note)
 {
 	static const char *const names[] = {"granted", "extended", "revoked", "started", "cleared", "state",
-		"seat-vacant", "leader", "session", "store", "incarnation"};
+		"seat-vacant", "leader", "session", "store", "paused", "operated", "incarnation"};
 	long long left = note->deadline ? (note->deadline - n->election.now) / NS_PER_US : 0;
 	if (note->type == NOTE_STATE)
 		TRACE(sim, "node", n->index, "  lease=%u %s -> %s term=%llu reason=%s", note->lease,
@@ -392,6 +394,23 @@ void agent_resign(struct sim *sim, struct node *n, uint32_t lease)
 	TRACE(sim, "node", n->index, "is asked to resign lease=%u", lease);
 	world_expect_rest(sim, sim->now + n->timing.lease_ns + n->lease_timings[lease].cooldown_ns);
 	seat_step(sim, n, ELECTION_RESIGN, lease, 0, 0);
+	seat_vacant(sim, n);
+}
+
+void agent_operate(struct sim *sim, struct node *n, enum election_operation_kind kind, uint32_t lease, uint32_t target)
+{
+	static const char *const kinds[] = {"nothing", "pause", "resume", "resign", "transfer", "history"};
+	struct election_operation operation = {.kind = kind, .lease = lease, .cooldown_ns = ELECTION_COOLDOWN_DEFAULT};
+	if (!n->alive || n->paused || n->stopping)
+		return;
+	TRACE(sim, "node", n->index, "is asked for %s of lease=%u to node %u", kinds[kind], lease, target);
+	snprintf(operation.node, sizeof operation.node, "%s", node_name(target));
+	struct election_event event = {
+		.type = ELECTION_OPERATE,
+		.now = host_clock(&n->host, sim->now),
+		.operation = &operation,
+	};
+	step(sim, n, &event);
 	seat_vacant(sim, n);
 }
 

@@ -134,6 +134,15 @@ static void fault_in_daemon(struct sim *sim, enum fault fault)
 		start_later(sim, n);
 }
 
+// A pause is soon over, or there would be nothing to see.
+static void operate(struct sim *sim, uint32_t lease)
+{
+	static const enum election_operation_kind kinds[] = {OPERATION_TRANSFER, OPERATION_TRANSFER, OPERATION_RESIGN,
+		OPERATION_PAUSE, OPERATION_RESUME, OPERATION_RESUME};
+	agent_operate(
+		sim, any_node(sim), kinds[random_below(&sim->random, COUNT_OF(kinds))], lease, any_node(sim)->index);
+}
+
 static void fault_in_worker(struct sim *sim, enum fault fault)
 {
 	struct worker *w = telling_worker(sim);
@@ -146,6 +155,8 @@ static void fault_in_worker(struct sim *sim, enum fault fault)
 		worker_yield(sim, w);
 	if (fault == FAULT_EXPEL)
 		agent_expel(sim, &sim->nodes[w->node], w->lease);
+	if (fault == FAULT_OPERATE)
+		operate(sim, w->lease);
 	if (fault == FAULT_RESIGN)
 		agent_resign(sim, &sim->nodes[w->node], w->lease);
 	if (fault == FAULT_RELOAD)
@@ -196,6 +207,7 @@ void chaos_end(struct sim *sim)
 	TRACE(sim, "world", 0, "calm");
 	sim->calm = true;
 	sim->database.outage_until = 0;
+	memset(sim->database.tables->paused, 0, sizeof sim->database.tables->paused);
 	for (uint32_t i = 0; i < sim->profile.names; i++)
 		database_unlock(sim, i, sim->database.locks[i]);
 	for (uint32_t i = 0; i < sim->worker_count; i++) {
@@ -292,10 +304,10 @@ static bool has_other_candidate(const struct sim *sim, const struct worker *lead
 	return false;
 }
 
-// A release, a hint, a claim, and whatever exchange was out before each of them.
+// A release, a hint, a claim, whatever exchange was out before each of them, and the head start of a better node.
 static int64_t hand_over_ns(const struct sim *sim)
 {
-	return 14 * sim->profile.delay_max_ns + 5 * NS_PER_MS;
+	return 14 * sim->profile.delay_max_ns + 205 * NS_PER_MS;
 }
 
 static void hurry_worker(struct sim *sim, struct worker *leader)
@@ -327,12 +339,46 @@ static void hurry_resume(struct sim *sim, struct node *n)
 		n->index, n->life);
 }
 
+// The sessions of a node that was killed may be there for a while, and which of them is meant is told by the server's
+// clock, which is any clock here.
+static bool has_one_session(const struct sim *sim, uint32_t node)
+{
+	const struct tables *t = sim->database.tables;
+	uint32_t count = 0;
+	for (size_t i = 0; i < t->session_capacity; i++)
+		count += !uuid_is_none(&t->sessions[i].id) && strcmp(t->sessions[i].node, node_name(node)) == 0;
+	return count == 1;
+}
+
+static const struct worker *other_candidate(const struct sim *sim, const struct worker *leader)
+{
+	for (uint32_t i = 0; i < sim->worker_count; i++) {
+		const struct worker *w = &sim->workers[i];
+		if (w->lease == leader->lease && w->node != leader->node && w->alive && w->link_state == LINK_JOINED &&
+			has_one_session(sim, w->node))
+			return w;
+	}
+	return NULL;
+}
+
+// S2
+static void hurry_transfer(struct sim *sim, const struct worker *leader)
+{
+	const struct worker *to = other_candidate(sim, leader);
+	if (!to)
+		return;
+	const struct node *n = &sim->nodes[leader->node];
+	judge_transfer(sim, leader->lease, to->node,
+		n->lease_timings[leader->lease].stop_grace_ns / 2 + 2 * hand_over_ns(sim));
+	agent_operate(sim, any_node(sim), OPERATION_TRANSFER, leader->lease, to->node);
+}
+
 static void hurry(struct sim *sim)
 {
 	struct worker *leader = judge_leader(sim, random_below(&sim->random, sim->profile.names));
-	uint32_t what = random_below(&sim->random, 4);
+	uint32_t what = random_below(&sim->random, 5);
 	next_stage(sim, STAGE_AFTER, sim->now + 2 * sim->profile.lease_ns);
-	if (!leader)
+	if (!leader || sim->profile.prefers)
 		return;
 	if (what == 0)
 		hurry_resume(sim, &sim->nodes[leader->node]);
@@ -340,6 +386,8 @@ static void hurry(struct sim *sim)
 		return;
 	else if (what == 1)
 		hurry_shutdown(sim, &sim->nodes[leader->node]);
+	else if (what == 2)
+		hurry_transfer(sim, leader);
 	else
 		hurry_worker(sim, leader);
 }

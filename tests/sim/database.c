@@ -7,7 +7,11 @@
 
 #define UNIX_EPOCH_S INT64_C(1700000000)
 
-static const char *const node_names[NODES] = {"a", "b", "c", "d", "e"};
+const char *node_name(uint32_t node)
+{
+	static const char *const names[NODES] = {"a", "b", "c", "d", "e"};
+	return names[node];
+}
 
 // The statements of an exchange.
 enum stage { STAGE_SESSION, STAGE_ADOPT, STAGE_MISSING, STAGE_CHANGE, STAGE_ASK, STAGE_REPORT, STAGES };
@@ -42,6 +46,7 @@ void database_init(struct sim *sim)
 	memset(t->sessions, 0, SESSIONS * sizeof *t->sessions);
 	t->session_capacity = SESSIONS_AT_FIRST;
 	t->generation = 0;
+	memset(t->paused, 0, sizeof t->paused);
 	t->name_count = sim->profile.names;
 	db->snapshot_count = 0;
 	db->epoch = 0;
@@ -275,6 +280,9 @@ static void trace_request(struct sim *sim, const struct node *n, const struct ex
 	const struct exchange_request *r = &x->request;
 	TRACE(sim, "node", n->index, "sends #%llu session=%s%s%s%s", (unsigned long long)r->number, ops[r->session_op],
 		r->adopt ? " adopt" : "", r->report ? " report" : "", r->strays ? " strays" : "");
+	if (r->candidates || r->publish)
+		TRACE(sim, "node", n->index, "  %s%s%zu", r->candidates ? "candidates " : "",
+			r->publish ? "offers " : "", r->offer_count);
 	for (size_t i = 0; i < r->release_count; i++)
 		TRACE(sim, "node", n->index, "  release lease=%u term=%llu", r->releases[i].lease,
 			(unsigned long long)r->releases[i].term);
@@ -429,11 +437,13 @@ static bool finish(struct sim *sim, struct exchange *x)
 static bool carry_out_session(struct sim *sim, struct exchange *x, struct tables *t)
 {
 	x->first_seen = t->server;
-	x->reply.session_alive = tables_session(t, &x->request, node_names[x->node]);
+	x->reply.session_alive = tables_session(t, &x->request, node_name(x->node));
 	if (x->request.session_op == EXCHANGE_SESSION_NONE)
 		return true;
 	if (!finish(sim, x))
 		return false;
+	if (x->reply.session_alive)
+		judge_offers(sim, &x->request);
 	sim->nodes[x->node].writes++;
 	TRACE(sim, "server", sim->database.epoch, "session %02x%02x of node %u: %s (#%llu)", x->request.session.byte[0],
 		x->request.session.byte[1], x->node, x->reply.session_alive ? "written" : "no row",
@@ -459,6 +469,9 @@ static bool carry_out_change(struct sim *sim, struct exchange *x, struct tables 
 	uint32_t taken = taken_rows(sim, x);
 	uint32_t sessions = r->sweep_count ? count_sessions(t) : 0;
 	bool changed = tables_change(t, r, x->grants, &x->reply.grant_count);
+	if (x->reply.grant_count > 0 && t->paused[0] != '\0')
+		violate(sim, "S2", "node %u was granted lease %u while the fleet is paused", x->node,
+			x->grants[0].lease);
 	bool swept = r->sweep_count && sessions != count_sessions(t);
 	if (!finish(sim, x))
 		return false;
@@ -478,7 +491,7 @@ static bool carry_out_ask(struct sim *sim, struct exchange *x, struct tables *t)
 	x->reply.asked = false;
 	if (!r->ask && r->pause == EXCHANGE_PAUSE_LEAVE)
 		return true;
-	bool changed = tables_ask(t, r, node_names[x->node], &x->reply);
+	bool changed = tables_ask(t, r, node_name(x->node), &x->reply);
 	if (!finish(sim, x))
 		return false;
 	if (changed)

@@ -241,9 +241,31 @@ void judge_released(struct sim *sim, uint32_t lease, uint64_t term, uint64_t wan
 	violate(sim, "W12", "lease %u: term %llu was released while its worker may act on it", lease, (llu)term);
 }
 
+static struct first_offer *find_offer(struct sim *sim, const struct uuid *session, uint32_t lease)
+{
+	for (uint32_t i = 0; i < OFFERS; i++) {
+		struct first_offer *o = &sim->judge.offers[i];
+		if (o->lease == lease && uuid_equal(&o->session, session))
+			return o;
+	}
+	return NULL;
+}
+
+// S3: one that has only just come has not lasted. (It may have been away between two looks.)
+static void judge_preferred(struct sim *sim, const struct node *n, const struct exchange_ask *ask)
+{
+	const struct first_offer *o = find_offer(sim, &ask->target, ask->lease);
+	int64_t lasts = n->lease_timings[ask->lease].prefer_after_ns * 99 / 100;
+	if (o && sim->now < o->at + lasts)
+		violate(sim, "S3", "lease %u: node %u prefers one that is there for %.3f s only", ask->lease, n->index,
+			UNSIGNED_SECONDS(sim->now - o->at));
+}
+
 // W12: nor is the session deleted.
 void judge_request(struct sim *sim, const struct node *n, const struct exchange_request *request)
 {
+	if (request->ask && n->election.operation.kind == OPERATION_NONE)
+		judge_preferred(sim, n, request->ask);
 	if (request->session_op != EXCHANGE_SESSION_DELETE)
 		return;
 	for (uint32_t lease = 0; lease < sim->profile.names; lease++)
@@ -324,8 +346,26 @@ void judge_leaders(struct sim *sim)
 				sim->workers[i].lease);
 }
 
+void judge_offers(struct sim *sim, const struct exchange_request *request)
+{
+	for (size_t i = 0; sim->profile.prefers && i < request->offer_count; i++) {
+		uint32_t lease = request->offers[i].lease;
+		if (find_offer(sim, &request->session, lease))
+			continue;
+		sim->judge.offers[sim->judge.offers_next++ % OFFERS] =
+			(struct first_offer){.session = request->session, .lease = lease, .at = sim->now};
+	}
+}
+
+void judge_transfer(struct sim *sim, uint32_t lease, uint32_t node, int64_t within_ns)
+{
+	judge_hurry(sim, lease, within_ns);
+	sim->judge.hurry_node[lease] = node;
+}
+
 void judge_hurry(struct sim *sim, uint32_t lease, int64_t within_ns)
 {
+	sim->judge.hurry_node[lease] = NODES;
 	sim->judge.hurry_from[lease] = sim->judge.highest[lease];
 	struct event event = {.kind = EVENT_HURRY, .index = lease, .value = within_ns};
 	queue_add(&sim->queue, sim->now + within_ns, &event);
@@ -340,6 +380,10 @@ void judge_hurried(struct sim *sim, const struct event *event)
 	if (!w || w->term <= sim->judge.hurry_from[lease])
 		violate(sim, "W14", "lease %u was not handed over within %.3f ms", lease,
 			(double)event->value / (double)NS_PER_MS);
+	// cppcheck-suppress nullPointerRedundantCheck ; violate() does not return
+	uint32_t node = sim->judge.hurry_node[lease];
+	if (node != NODES && w->node != node)
+		violate(sim, "S2", "lease %u was to go to node %u, and went to node %u", lease, node, w->node);
 }
 
 void judge_finish(struct sim *sim, const struct event *event)

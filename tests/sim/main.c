@@ -36,6 +36,9 @@ static const char *const rule_names[RULE_COUNT] = {
 	[RULE_RESUMED_WAITS] = "resumed-waits",
 	[RULE_EXACT_RELEASE] = "exact-release",
 	[RULE_CLOSE_SESSION_LAST] = "close-session-last",
+	[RULE_PAUSE_HOLDS] = "pause-holds",
+	[RULE_TARGET_FIRST] = "target-first",
+	[RULE_BETTER_LASTS] = "better-lasts",
 };
 
 // Large, and the same for every run of a process.

@@ -116,21 +116,16 @@ START_TEST(s2_a_session_that_is_not_renewed_is_no_live_candidate)
 }
 END_TEST
 
-START_TEST(s2_two_nodes_of_one_name_are_told_apart_by_nobody)
+// Killed without its page, and back: both of its sessions are there.
+START_TEST(s2_transfer_finds_the_session_that_lives)
 {
 	lead(&a, 0);
-	b.name = "a";
-	kill_daemon(&b);
-	start(&b, "c");
 	follow(&b, 0);
-	struct tables_session *other = NULL;
-	for (size_t i = 0; i < db->session_capacity; i++)
-		if (uuid_is_none(&db->sessions[i].id))
-			other = &db->sessions[i];
-	*other = (struct tables_session){
-		.id = new_id(), .node = "c", .seq = 1, .lease_ms = LEASE / MS, .renewed_us = now / NS_PER_US};
-	other->offers[other->offer_count++] = (struct exchange_offer){.lease = 0};
-	ck_assert_int_eq(result_of(&a, OPERATION_TRANSFER, "c"), RESULT_AMBIGUOUS);
+	pass(NS_PER_S);
+	start(&b, "b");
+	follow(&b, 0);
+	ck_assert_int_eq(result_of(&a, OPERATION_TRANSFER, "b"), RESULT_DONE);
+	ck_assert(uuid_equal(&db->leases[0].ask.target, &b.election.session));
 }
 END_TEST
 
@@ -328,7 +323,7 @@ int main(void)
 		s2_who_led_waits_for_whom_it_was_meant_and_then_no_more,
 		s2_transfer_is_refused,
 		s2_a_session_that_is_not_renewed_is_no_live_candidate,
-		s2_two_nodes_of_one_name_are_told_apart_by_nobody,
+		s2_transfer_finds_the_session_that_lives,
 		one_operation_at_a_time,
 		an_operation_ends_where_the_store_does_not_answer,
 		an_operation_ends_with_the_daemon,

@@ -113,6 +113,7 @@ static void settle(void)
 
 static void say(enum election_event_type type, uint32_t lease, uint64_t term)
 {
+	settle();
 	step((struct election_event){.type = type, .lease = lease, .term = term, .cooldown_ns = 0});
 	settle();
 }
@@ -120,7 +121,6 @@ static void say(enum election_event_type type, uint32_t lease, uint64_t term)
 static void configure(uint32_t lease, const struct election_lease_timing *with)
 {
 	step((struct election_event){.type = ELECTION_CONFIGURE, .lease = lease, .timing = with});
-	settle();
 }
 
 static void pass(int64_t ns)
