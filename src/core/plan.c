@@ -181,6 +181,7 @@ static void add_offers(struct election *e, struct exchange_request *request)
 				(struct exchange_offer){.lease = i, .priority = l->timing.priority};
 	}
 	request->publish = true;
+	e->publish_at = e->now + e->timing.lease_ns;
 }
 
 // A better node has been there for long enough.
@@ -292,7 +293,9 @@ static void send_exchange(struct election *e, struct election_update *u, const s
 	request.report = plan->follows || !e->fresh || e->hinted || e->deaf || e->now >= e->report_at;
 	request.strays = request.report && e->now >= e->strays_at;
 	request.candidates = request.strays || (request.report && prefers(e));
-	if (request.session_op == EXCHANGE_SESSION_CREATE || e->publish)
+	// An exchange that was given up may yet write what it had to say: it is said again and again.
+	bool again = request.session_op == EXCHANGE_SESSION_RENEW && e->now >= e->publish_at;
+	if (request.session_op == EXCHANGE_SESSION_CREATE || e->publish || again)
 		add_offers(e, &request);
 	add_operation(e, &request);
 	if (e->fresh)

@@ -340,14 +340,20 @@ static void hurry_resume(struct sim *sim, struct node *n)
 }
 
 // The sessions of a node that was killed may be there for a while, and which of them is meant is told by the server's
-// clock, which is any clock here.
-static bool has_one_session(const struct sim *sim, uint32_t node)
+// clock, which is any clock here. And what was given up long ago may have written what the session offered then.
+static bool is_known(const struct sim *sim, uint32_t node, uint32_t lease)
 {
 	const struct tables *t = sim->database.tables;
-	uint32_t count = 0;
-	for (size_t i = 0; i < t->session_capacity; i++)
-		count += !uuid_is_none(&t->sessions[i].id) && strcmp(t->sessions[i].node, node_name(node)) == 0;
-	return count == 1;
+	uint32_t sessions = 0, offers = 0;
+	for (size_t i = 0; i < t->session_capacity; i++) {
+		const struct tables_session *s = &t->sessions[i];
+		if (uuid_is_none(&s->id) || strcmp(s->node, node_name(node)) != 0)
+			continue;
+		sessions++;
+		for (uint32_t j = 0; j < s->offer_count; j++)
+			offers += s->offers[j].lease == lease;
+	}
+	return sessions == 1 && offers == 1;
 }
 
 static const struct worker *other_candidate(const struct sim *sim, const struct worker *leader)
@@ -355,7 +361,7 @@ static const struct worker *other_candidate(const struct sim *sim, const struct 
 	for (uint32_t i = 0; i < sim->worker_count; i++) {
 		const struct worker *w = &sim->workers[i];
 		if (w->lease == leader->lease && w->node != leader->node && w->alive && w->link_state == LINK_JOINED &&
-			has_one_session(sim, w->node))
+			is_known(sim, w->node, w->lease))
 			return w;
 	}
 	return NULL;

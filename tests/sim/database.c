@@ -492,6 +492,8 @@ static bool carry_out_ask(struct sim *sim, struct exchange *x, struct tables *t)
 	if (!r->ask && r->pause == EXCHANGE_PAUSE_LEAVE)
 		return true;
 	bool changed = tables_ask(t, r, node_name(x->node), &x->reply);
+	if (sim->calm) // who resumes has the last word
+		memset(t->paused, 0, sizeof t->paused);
 	if (!finish(sim, x))
 		return false;
 	if (changed)

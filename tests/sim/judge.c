@@ -336,12 +336,20 @@ bool judge_leads_any(struct sim *sim, const struct node *n)
 	return false;
 }
 
+// A better node is about to get it.
+static bool is_handed_over(const struct sim *sim, uint32_t lease)
+{
+	const struct tables_lease *row = &sim->database.tables->leases[lease];
+	return sim->profile.prefers && row->ask.term == row->term && !uuid_is_none(&row->ask.target);
+}
+
 // Every component with a worker has a leader.
 void judge_leaders(struct sim *sim)
 {
 	sim->stats.calms++;
 	for (uint32_t i = 0; i < sim->worker_count; i++)
-		if (sim->workers[i].alive && !judge_leader(sim, sim->workers[i].lease))
+		if (sim->workers[i].alive && !judge_leader(sim, sim->workers[i].lease) &&
+			!is_handed_over(sim, sim->workers[i].lease))
 			violate(sim, "liveness", "lease %u has no leader after two leases without a fault",
 				sim->workers[i].lease);
 }
