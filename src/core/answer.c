@@ -274,7 +274,25 @@ static bool is_live(const struct exchange_candidate *c)
 	return c->age_us / 1000 <= 4 * c->lease_ms;
 }
 
-// Of several that are as good the one that was known stays, or none of them would ever last (S3).
+// The server's clock may make the dead look alive: who is to be preferred has to be seen renewing (S3).
+static struct election_rival look_at_rival(
+	const struct election *e, const struct election_rival *last, const struct exchange_candidate *c)
+{
+	bool known = uuid_equal(&c->session, &last->session);
+	struct election_rival rival = {
+		.session = c->session,
+		.priority = c->priority,
+		.since = known ? last->since : e->now,
+		.seq = c->seq,
+		.renewed_at = known ? last->renewed_at : 0,
+		.lease_ns = c->lease_ms * NS_PER_MS,
+	};
+	if (known && c->seq != last->seq)
+		rival.renewed_at = e->now;
+	return rival;
+}
+
+// Of several that are as good the one that was known stays, or none of them would ever last.
 static void take_candidate(struct election *e, const struct exchange_candidate *c)
 {
 	struct election_lease *l = &e->leases[c->lease];
@@ -283,8 +301,7 @@ static void take_candidate(struct election *e, const struct exchange_candidate *
 	bool better = uuid_is_none(&best->session) || c->priority > best->priority ||
 		      (c->priority == best->priority && known);
 	if (better && is_live(c) && !uuid_equal(&c->session, &e->session))
-		*best = (struct election_rival){
-			.session = c->session, .priority = c->priority, .since = known ? l->rival.since : e->now};
+		*best = look_at_rival(e, &l->rival, c);
 }
 
 static void take_candidates(struct election *e, const struct exchange_reply *reply)

@@ -173,6 +173,9 @@ struct election_rival {
 	struct uuid session; // none: there is none
 	int32_t priority;
 	int64_t since; // it is there without a break
+	int64_t seq;
+	int64_t renewed_at; // it was seen to have been renewed; 0: not yet, so it may be dead
+	int64_t lease_ns;
 };
 
 struct election_lease {
@@ -265,7 +268,7 @@ struct election {
 	bool publish;
 	bool sent_publish;
 	int64_t publish_at; // it goes along with a renewal then
-	int64_t report_at; // a leader looks at the rows then at the latest
+	int64_t report_at;  // a leader looks at the rows then at the latest
 	// Room for requests, one of each a lease.
 	struct exchange_release *releases;
 	struct exchange_claim *claims;

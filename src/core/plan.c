@@ -50,7 +50,11 @@ static int64_t prefer_at(const struct election *e, const struct election_lease *
 {
 	if (l->state != LEASE_LEADING || !has_better(l) || l->timing.prefer_after_ns == 0 || e->paused || !l->verified)
 		return ELECTION_NEVER;
-	return RULE(BETTER_LASTS) ? l->rival.since + l->timing.prefer_after_ns : e->now;
+	if (!RULE(BETTER_LASTS))
+		return e->now;
+	// It renews its session every third lease.
+	bool lives = l->rival.renewed_at != 0 && e->now - l->rival.renewed_at <= 4 * l->rival.lease_ns;
+	return lives ? l->rival.since + l->timing.prefer_after_ns : ELECTION_NEVER;
 }
 
 static int64_t lease_exchange_at(const struct election *e, const struct election_lease *l)
@@ -192,7 +196,9 @@ static void ask_for_better(struct election *e)
 		if (e->now < prefer_at(e, l))
 			continue;
 		e->ask = (struct exchange_ask){.lease = i, .term = l->token.term, .target = l->rival.session};
-		l->rival.since = e->now; // if nothing comes of it, it has to prove itself again
+		// If nothing comes of it, it has to prove itself again.
+		l->rival.since = e->now;
+		l->rival.renewed_at = 0;
 	}
 }
 

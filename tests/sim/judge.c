@@ -336,11 +336,12 @@ bool judge_leads_any(struct sim *sim, const struct node *n)
 	return false;
 }
 
-// A better node is about to get it.
+// A better node is about to get it, or got it and is about to hear so.
 static bool is_handed_over(const struct sim *sim, uint32_t lease)
 {
 	const struct tables_lease *row = &sim->database.tables->leases[lease];
-	return sim->profile.prefers && row->ask.term == row->term && !uuid_is_none(&row->ask.target);
+	bool asked = row->ask.term == row->term && !uuid_is_none(&row->ask.target);
+	return sim->profile.prefers && (asked || row->term > sim->judge.highest[lease]);
 }
 
 // Every component with a worker has a leader.
