@@ -217,7 +217,6 @@ static void apply(struct sim *sim, struct node *n)
 		n->note_next++;
 	}
 	n->carrying_out = false;
-	write_session(n);
 	if (n->session_lost && !n->update.abort)
 		judge_session_lost(sim, n);
 	n->session_lost = false;
@@ -241,6 +240,7 @@ static void step(struct sim *sim, struct node *n, const struct election_event *e
 		new_identity(sim, &id);
 		election_supply_id(&n->election, &id);
 	}
+	write_session(n);
 	apply(sim, n);
 	if (n->alive && !n->paused)
 		set_timer(n);

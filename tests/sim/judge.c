@@ -337,11 +337,13 @@ bool judge_leads_any(struct sim *sim, const struct node *n)
 }
 
 // A better node is about to get it, or got it and is about to hear so.
-static bool is_handed_over(const struct sim *sim, uint32_t lease)
+static bool is_handed_over(struct sim *sim, uint32_t lease)
 {
+	const struct token *last = find(sim, lease, sim->judge.highest[lease]);
 	const struct tables_lease *row = &sim->database.tables->leases[lease];
 	bool asked = row->ask.term == row->term && !uuid_is_none(&row->ask.target);
-	return sim->profile.prefers && (asked || row->term > sim->judge.highest[lease]);
+	bool told = last && is_valid(sim, last);
+	return sim->profile.prefers && (asked || told || row->term > sim->judge.highest[lease]);
 }
 
 // Every component with a worker has a leader.
