@@ -326,7 +326,7 @@ static void take_configuration(struct election *e, struct election_update *u, co
 	settle_lease(e, u, event->lease);
 }
 
-static void take_operation(struct election *e, struct election_update *u, const struct election_event *event)
+static void begin_operation(struct election *e, struct election_update *u, const struct election_event *event)
 {
 	if (e->operation.kind != OPERATION_NONE) {
 		u->answer = ANSWER_BUSY;
@@ -382,7 +382,7 @@ static void take_event(struct election *e, struct election_update *u, const stru
 		revoke_lease(e, u, event->lease, REASON_STALLED);
 		break;
 	case ELECTION_OPERATE:
-		take_operation(e, u, event);
+		begin_operation(e, u, event);
 		break;
 	case ELECTION_CONFIGURE:
 		take_configuration(e, u, event);

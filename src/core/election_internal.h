@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the parts of the election share: election.c (workers and time), plan.c (what to ask the store, and when) and
-// answer.c (what the store said).
+// What the parts of the election share: election.c (workers and time), plan.c (what to ask the store, and when),
+// answer.c (what the store said) and operate.c (what operators ask).
 #ifndef TENURE_CORE_ELECTION_INTERNAL_H
 #define TENURE_CORE_ELECTION_INTERNAL_H
 
@@ -55,9 +55,6 @@ static inline bool has_better(const struct election_lease *l)
 	return !uuid_is_none(&l->rival.session) && l->rival.priority > l->timing.priority;
 }
 
-// Ends the operation that is going on.
-void end_operation(struct election *election, struct election_update *update, enum election_result result);
-
 void answer_reply(struct election *election, struct election_update *update, const struct exchange_reply *reply);
 // The exchange that is out brought nothing.
 void answer_failure(
@@ -67,5 +64,27 @@ void answer_failure(
 void plan_exchange(struct election *election, struct election_update *update);
 // Whether and from when on this daemon may claim the lease.
 int64_t plan_claim_at(const struct election *election, const struct election_lease *l);
+// How long after a refused claim or release it is tried again: a row was locked, or somebody was quicker.
+int64_t retry_ns(const struct election *election);
+
+// operate.c. Whether what the session's row says it offers has to be written again; writes it.
+void review_offers(struct election *election);
+void add_offers(struct election *election, struct exchange_request *request);
+// When a cool-down ends, which makes an offer of a lease again; nothing else would say so.
+int64_t offer_at(const struct election *election, const struct election_lease *l);
+// When a better node gets the lease that is led here (S3).
+int64_t prefer_at(const struct election *election, const struct election_lease *l);
+// Some lease waits for a better node, and so needs to know at once when that is gone.
+bool prefers(const struct election *election);
+// The row was just seen: somebody else is meant to claim it first, or the leader here is asked to end its term.
+void wait_for_others(struct election *election, struct election_lease *l);
+void obey_ask(struct election *election, struct election_update *update, uint32_t lease);
+// What the operation that is going on, or a preference, adds to the exchange; what its reply says of them.
+void add_operation(struct election *election, struct exchange_request *request);
+void take_candidates(struct election *election, const struct exchange_reply *reply);
+void take_paused(struct election *election, struct election_update *update, const struct exchange_reply *reply);
+void take_operation(struct election *election, struct election_update *update, const struct exchange_reply *reply);
+// Ends the operation that is going on.
+void end_operation(struct election *election, struct election_update *update, enum election_result result);
 
 #endif

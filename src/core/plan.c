@@ -45,18 +45,6 @@ int64_t plan_claim_at(const struct election *e, const struct election_lease *l)
 	return held ? max_ns(at, kill_at(l)) : at;
 }
 
-// When a better node gets the lease that is led here (S3).
-static int64_t prefer_at(const struct election *e, const struct election_lease *l)
-{
-	if (l->state != LEASE_LEADING || !has_better(l) || l->timing.prefer_after_ns == 0 || e->paused || !l->verified)
-		return ELECTION_NEVER;
-	if (!RULE(BETTER_LASTS))
-		return e->now;
-	// It renews its session every third lease.
-	bool lives = l->rival.renewed_at != 0 && e->now - l->rival.renewed_at <= 4 * l->rival.lease_ns;
-	return lives ? l->rival.since + l->timing.prefer_after_ns : ELECTION_NEVER;
-}
-
 static int64_t lease_exchange_at(const struct election *e, const struct election_lease *l)
 {
 	switch (l->state) {
@@ -84,27 +72,6 @@ static int64_t renewal_interval_ns(const struct election *e, bool holds)
 static int64_t renewal_at(const struct election *e, bool holds)
 {
 	return e->renew_soon ? e->now : e->renewed_at + renewal_interval_ns(e, holds);
-}
-
-// Whether this daemon would lead it: there is a worker, and nothing keeps it away.
-static bool is_offered(const struct election *e, const struct election_lease *l)
-{
-	bool worker = l->seat != SEAT_VACANT && l->seat != SEAT_OVERDUE && l->seat != SEAT_AWAY_REVOKED;
-	return worker && !l->removed && !l->timing.observes && !e->stopping && e->now >= l->cooldown_until;
-}
-
-// What the session's row says others go by: it is written as soon as it is wrong. One that ends says so with what it
-// releases, and then the row goes.
-static void review_offers(struct election *e)
-{
-	for (uint32_t i = 0; !e->stopping && i < e->lease_count; i++)
-		e->publish |= e->leases[i].offered != is_offered(e, &e->leases[i]);
-}
-
-// A cool-down that ends makes an offer of it again, and nothing else would.
-static int64_t offer_at(const struct election *e, const struct election_lease *l)
-{
-	return e->now < l->cooldown_until && l->seat == SEAT_READY ? l->cooldown_until : ELECTION_NEVER;
 }
 
 static bool wants_more(const struct election *e)
@@ -175,63 +142,6 @@ static void add_sweeps(struct election *e, struct exchange_request *request)
 	e->stray_count = kept;
 }
 
-static void add_offers(struct election *e, struct exchange_request *request)
-{
-	for (uint32_t i = 0; i < e->lease_count; i++) {
-		struct election_lease *l = &e->leases[i];
-		l->offered = is_offered(e, l);
-		if (l->offered)
-			e->offers[request->offer_count++] =
-				(struct exchange_offer){.lease = i, .priority = l->timing.priority};
-	}
-	request->publish = true;
-	e->publish_at = e->now + e->timing.lease_ns;
-}
-
-// A better node has been there for long enough.
-static void ask_for_better(struct election *e)
-{
-	for (uint32_t i = 0; e->ask.term == 0 && i < e->lease_count; i++) {
-		struct election_lease *l = &e->leases[i];
-		if (e->now < prefer_at(e, l))
-			continue;
-		e->ask = (struct exchange_ask){.lease = i, .term = l->token.term, .target = l->rival.session};
-		// If nothing comes of it, it has to prove itself again.
-		l->rival.since = e->now;
-		l->rival.renewed_at = 0;
-	}
-}
-
-// An operation that is about a leader looks first, and asks for what it saw.
-static void add_operation(struct election *e, struct exchange_request *request)
-{
-	if (e->fresh && e->operation.kind == OPERATION_NONE)
-		ask_for_better(e);
-	e->sent_ask = e->ask.term != 0 && e->fresh;
-	request->ask = e->sent_ask ? &e->ask : NULL;
-	e->operation_sent = e->operation.kind != OPERATION_NONE;
-	switch (e->operation.kind) {
-	case OPERATION_PAUSE:
-		request->pause = EXCHANGE_PAUSE_SET;
-		break;
-	case OPERATION_RESUME:
-		request->pause = EXCHANGE_PAUSE_CLEAR;
-		break;
-	case OPERATION_HISTORY:
-		request->history_lease = e->operation.lease;
-		request->history_count = e->operation.count;
-		break;
-	case OPERATION_TRANSFER:
-		request->candidates = true;
-		break;
-	case OPERATION_RESIGN:
-	case OPERATION_NONE:
-	default:
-		break;
-	}
-	request->report |= e->operation_sent || e->sent_ask;
-}
-
 static enum exchange_session_op choose_session_op(const struct election *e, const struct plan *plan, bool claims)
 {
 	if (e->session_state == SESSION_NONE)
@@ -274,17 +184,6 @@ static void submit(struct election *e, struct election_update *u, struct exchang
 	u->submit = true;
 	u->request = *request;
 	u->request_deadline = e->now + e->timing.timeout_ns;
-}
-
-// Who waits for a better node needs to know at once that it is gone.
-static bool prefers(const struct election *e)
-{
-	for (uint32_t i = 0; i < e->lease_count; i++) {
-		const struct election_lease *l = &e->leases[i];
-		if (l->state == LEASE_CANDIDATE && has_better(l))
-			return true;
-	}
-	return false;
 }
 
 static void send_exchange(struct election *e, struct election_update *u, const struct plan *plan)
