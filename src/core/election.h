@@ -282,8 +282,9 @@ static inline size_t election_notes_needed(size_t lease_count)
 	return lease_count * ELECTION_NOTES_PER_LEASE + ELECTION_NOTES_MORE;
 }
 
-// `leases`, `releases`, `claims` and `offers` are the caller's, `lease_count` of each, and outlive the election. `timings` is
-// copied. Timings must have passed the checks of algorithm.md's table (W24). Every seat is vacant, nothing is held.
+// `leases`, `releases`, `claims` and `offers` are the caller's, `lease_count` of each, and outlive the election.
+// `timings` is copied. Timings must have passed the checks of algorithm.md's table (W24). Every seat is vacant, nothing
+// is held.
 void election_init(struct election *election, const struct election_timing *timing,
 	const struct election_lease_timing *timings, uint32_t lease_count, struct election_lease *leases,
 	struct exchange_release *releases, struct exchange_claim *claims, struct exchange_offer *offers, int64_t now);

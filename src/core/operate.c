@@ -115,7 +115,7 @@ int64_t prefer_at(const struct election *e, const struct election_lease *l)
 
 // ---- what is asked of the leader ----
 
-// Somebody is to lead next who is not this daemon, and it gets the time to hear of it: a poll, and an exchange. A better
+// Somebody is to lead next who is not this daemon, and gets the time to hear of it: a poll, and an exchange. A better
 // node gets a head start where nobody is named (S3); it may be gone without a word, so that is all.
 void wait_for_others(struct election *e, struct election_lease *l)
 {

@@ -157,8 +157,8 @@ static void step_once(struct agent *agent, struct election_event *event)
 	election_step(&agent->election, event, update);
 	if (update->abort)
 		give_up(agent, event->now - sent_at);
-	// A worker that is told looks at the page: it comes first. And a session that is lost is not to be resumed once a
-	// term of it looks over there, though its worker was not told.
+	// A worker that is told looks at the page: it comes first. And a session that is lost is not to be resumed
+	// once a term of it looks over there, though its worker was not told.
 	show_session(agent);
 	show_terms(agent);
 	server_answer(agent->server, update->answer);

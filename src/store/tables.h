@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tables in memory, all but the history,, with one function for each statement of an exchange: what exchange.h says, as code.
+// The tables in memory, all but the history, with one function for each statement of an exchange: what exchange.h says,
+// as code.
 //
 // The memory driver runs it, and the simulator runs it statement by statement with faults in between. A replica that
 // lost its last writes is an older copy. Nothing here reads a clock: the owner sets `server`, `unix_time` and `now_us`.
@@ -68,8 +69,8 @@ bool tables_change(struct tables *tables, const struct exchange_request *request
 // True where there is something to announce; sets `asked` of the reply.
 bool tables_ask(
 	struct tables *tables, const struct exchange_request *request, const char *node, struct exchange_reply *reply);
-// Sets server, believed and paused of the reply, and rows, row_count, strays and stray_count as the request asks for them;
-// `rows` has room for name_count.
+// Sets server, believed and paused of the reply, and rows, row_count, strays and stray_count as the request asks for
+// them; `rows` has room for name_count.
 void tables_report(const struct tables *tables, const struct exchange_request *request, struct exchange_row *rows,
 	struct exchange_reply *reply);
 // What the sessions offer: at most `room` of them are written.
