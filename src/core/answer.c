@@ -168,7 +168,7 @@ static void take_row_state(struct election *e, struct election_update *u, uint32
 		}
 		break;
 	case LEASE_LEADING:
-		if (mine && l->row.term == l->token.term)
+		if (mine && l->row.term == l->held_term)
 			l->verified = true;
 		else if (!l->verified)
 			revoke_lease(e, u, lease, REASON_LOST);
@@ -197,6 +197,8 @@ static void take_row_state(struct election *e, struct election_update *u, uint32
 static void take_row(struct election *e, struct election_update *u, const struct exchange_row *row)
 {
 	struct election_lease *l = &e->leases[row->lease];
+	if (!is_head(e, row->lease))
+		return;
 	bool same_pair = l->seen && uuid_equal(&l->row.holder, &row->holder) && l->row.holder_seq == row->holder_seq;
 	bool same_leader = l->row.term == row->term && uuid_equal(&l->row.holder, &row->holder);
 	if (!same_pair)
@@ -208,7 +210,8 @@ static void take_row(struct election *e, struct election_update *u, const struct
 	e->longest_lease_ns = max_ns(e->longest_lease_ns, row->holder_lease_ms * NS_PER_MS);
 	if (!same_leader) {
 		l->retry_at = e->now; // what was refused was another row
-		add_note(u, NOTE_LEADER, row->lease, NULL)->term = row->term;
+		FOR_MEMBERS (e, i, row->lease)
+			add_note(u, NOTE_LEADER, i, NULL)->term = row->term;
 	}
 	take_row_state(e, u, row->lease);
 }
@@ -232,15 +235,23 @@ static void take_strays(struct election *e, const struct exchange_reply *reply)
 	}
 }
 
-static void extend_lease(struct election *e, struct election_update *u, uint32_t lease, int64_t deadline)
+static void extend_lease(struct election *e, struct election_update *u, uint32_t head, int64_t deadline)
 {
-	struct election_lease *l = &e->leases[lease];
+	struct election_lease *l = &e->leases[head];
 	bool frozen = l->state != LEASE_LEADING && (RULE(FROZEN_DEADLINE) || l->state != LEASE_DRAINING);
-	bool away = l->seat == SEAT_AWAY && RULE(RESUMED_WAITS);
-	if (frozen || away || !l->verified || deadline <= l->token.deadline)
+	bool away = false;
+	FOR_MEMBERS (e, i, head)
+		away |= e->leases[i].seat == SEAT_AWAY && RULE(RESUMED_WAITS);
+	if (frozen || away || !l->verified || deadline <= l->held_deadline)
 		return;
-	l->token.deadline = deadline;
-	add_note(u, RULE(GRANT_ONCE) ? NOTE_EXTENDED : NOTE_GRANTED, lease, l);
+	l->held_deadline = deadline;
+	FOR_MEMBERS (e, i, head) {
+		struct election_lease *m = &e->leases[i];
+		if (m->token.term == 0)
+			continue;
+		m->token.deadline = deadline;
+		add_note(u, RULE(GRANT_ONCE) ? NOTE_EXTENDED : NOTE_GRANTED, i, m);
+	}
 }
 
 // Within one incarnation a renewal is proof enough: nobody takes a lease without killing the session first. After a
@@ -251,7 +262,8 @@ static void extend_leases(struct election *e, struct election_update *u)
 		e->session_state == SESSION_LIVE && e->renewed_at == e->sent_at && e->sent_op == EXCHANGE_SESSION_RENEW;
 	int64_t deadline = (RULE(COUNT_FROM_SEND) ? e->sent_at : e->now) + e->timing.lease_ns;
 	for (uint32_t i = 0; renewed && i < e->lease_count; i++)
-		extend_lease(e, u, i, deadline);
+		if (is_head(e, i))
+			extend_lease(e, u, i, deadline);
 }
 
 void answer_reply(struct election *e, struct election_update *u, const struct exchange_reply *reply)

@@ -16,8 +16,10 @@
 
 #define ELECTION_NEVER INT64_MAX
 // The most notes that one step makes for one lease, and for the election as a whole.
-#define ELECTION_NOTES_PER_LEASE 8
+#define ELECTION_NOTES_PER_LEASE 10
 #define ELECTION_NOTES_MORE 8
+// Behind the last component of a group.
+#define ELECTION_NO_LEASE UINT32_MAX
 // The cool-down that means "the configured one".
 #define ELECTION_COOLDOWN_DEFAULT (-1)
 
@@ -178,7 +180,17 @@ struct election_rival {
 	int64_t lease_ns;
 };
 
+//
+// A component is led by a lease of its own, or shares that of its group (W19): then the first component of the group is
+// the head, whose state and row are the group's, and each has its own worker and token.
 struct election_lease {
+	uint32_t head; // itself where it is alone
+	uint32_t next; // the component of the group that starts after it and stops before it
+	// The head's: what the row is held for. Every token of the group is of this term, and no later deadline.
+	uint64_t held_term;
+	int64_t held_deadline;
+	uint32_t stopping; // while the group is stopped: the one that was told last…
+	int64_t stop_at;   // … and until when the next one waits for it
 	enum lease_state state;
 	enum seat_state seat;
 	bool removed; // not configured any more: its worker may stay, and is not told of another term
@@ -277,6 +289,12 @@ struct election {
 	int64_t scan_at; // no lease has a deadline before
 };
 
+// What the lease leads by.
+static inline const struct election_lease *election_head(const struct election *election, uint32_t lease)
+{
+	return &election->leases[election->leases[lease].head];
+}
+
 static inline size_t election_notes_needed(size_t lease_count)
 {
 	return lease_count * ELECTION_NOTES_PER_LEASE + ELECTION_NOTES_MORE;
@@ -294,6 +312,9 @@ void election_init(struct election *election, const struct election_timing *timi
 void election_grow(struct election *election, uint32_t lease_count, struct election_lease *leases,
 	struct exchange_release *releases, struct exchange_claim *claims, struct exchange_offer *offers);
 
+// `lease` shares what `head` leads by, which comes before it; before the first step, or right after it was added.
+void election_group(struct election *election, uint32_t lease, uint32_t head);
+
 // A fresh random id for the next session; to be given before the first step and whenever election_wants_id().
 void election_supply_id(struct election *election, const struct uuid *id);
 bool election_wants_id(const struct election *election);
@@ -301,7 +322,8 @@ bool election_wants_id(const struct election *election);
 // Before the first step, after a restart on the same boot: the session and the terms that the terms page still
 // shows. A term whose deadline passed is not to be resumed.
 void election_resume_session(struct election *election, const struct uuid *session);
-void election_resume_term(struct election *election, uint32_t lease, const struct election_token *token);
+// False where another component of its group leads by another term.
+bool election_resume_term(struct election *election, uint32_t lease, const struct election_token *token);
 
 void election_step(struct election *election, const struct election_event *event, struct election_update *update);
 

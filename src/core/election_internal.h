@@ -24,6 +24,21 @@ static inline int64_t clamp_ns(int64_t value, int64_t low, int64_t high)
 // How long the waiting side waits for a lease of that length (rule 6).
 int64_t wait_ns(int64_t lease_ns);
 
+// Counts through the components of a group, the head first.
+#define FOR_MEMBERS(election, i, head) for (uint32_t i = (head); i != ELECTION_NO_LEASE; i = (election)->leases[i].next)
+
+static inline bool is_head(const struct election *election, uint32_t lease)
+{
+	return election->leases[lease].head == lease;
+}
+
+// A worker may act on the token, or will when it is back.
+static inline bool holds_token(const struct election_lease *l)
+{
+	return l->seat == SEAT_STARTING || l->seat == SEAT_WORKING || l->seat == SEAT_STOPPING ||
+	       l->seat == SEAT_AWAY || l->seat == SEAT_AWAY_REVOKED;
+}
+
 // The row names this daemon's session.
 bool row_is_mine(const struct election *election, const struct exchange_row *row);
 
@@ -41,9 +56,11 @@ void change_session(struct election *election, struct election_update *update, e
 
 // Makes a lease that nothing holds a candidate where its worker is ready, and idle where it is not.
 void settle_lease(struct election *election, struct election_update *update, uint32_t lease);
-// Ends a term that is being led: the worker is told, the deadline is frozen.
+// Ends a term that is being led: the deadline is frozen, the workers are told, the last component of a group first.
 void revoke_lease(
 	struct election *election, struct election_update *update, uint32_t lease, enum election_reason reason);
+// How long before the deadline a term has to be revoked, so that all of the group can stop.
+int64_t graces_ns(const struct election *election, uint32_t head);
 // An acknowledged claim.
 void grant_lease(struct election *election, struct election_update *update, uint32_t lease, uint64_t term);
 // Ends every term at once (rule 11).

@@ -6,11 +6,20 @@
 
 // ---- what is offered ----
 
-// Whether this daemon would lead it: there is a worker, and nothing keeps it away.
-static bool is_offered(const struct election *e, const struct election_lease *l)
+// Whether this daemon would lead it: there is a worker of every component, and nothing keeps it away.
+static bool is_offered(const struct election *e, uint32_t head)
 {
-	bool worker = l->seat != SEAT_VACANT && l->seat != SEAT_OVERDUE && l->seat != SEAT_AWAY_REVOKED;
-	return worker && !l->removed && !l->timing.observes && !e->stopping && e->now >= l->cooldown_until;
+	bool any = false;
+	FOR_MEMBERS (e, i, head) {
+		const struct election_lease *l = &e->leases[i];
+		if (l->removed)
+			continue;
+		if (l->seat == SEAT_VACANT || l->seat == SEAT_OVERDUE || l->seat == SEAT_AWAY_REVOKED ||
+			l->timing.observes)
+			return false;
+		any = true;
+	}
+	return any && !e->stopping && e->now >= e->leases[head].cooldown_until;
 }
 
 // What the session's row says others go by: it is written as soon as it is wrong. One that ends says so with what it
@@ -18,20 +27,21 @@ static bool is_offered(const struct election *e, const struct election_lease *l)
 void review_offers(struct election *e)
 {
 	for (uint32_t i = 0; !e->stopping && i < e->lease_count; i++)
-		e->publish |= e->leases[i].offered != is_offered(e, &e->leases[i]);
+		e->publish |= is_head(e, i) && e->leases[i].offered != is_offered(e, i);
 }
 
 // A cool-down that ends makes an offer of it again, and nothing else would.
 int64_t offer_at(const struct election *e, const struct election_lease *l)
 {
-	return e->now < l->cooldown_until && l->seat == SEAT_READY ? l->cooldown_until : ELECTION_NEVER;
+	bool waits = l->state == LEASE_CANDIDATE || l->state == LEASE_RELEASING;
+	return waits && e->now < l->cooldown_until ? l->cooldown_until : ELECTION_NEVER;
 }
 
 void add_offers(struct election *e, struct exchange_request *request)
 {
 	for (uint32_t i = 0; i < e->lease_count; i++) {
 		struct election_lease *l = &e->leases[i];
-		l->offered = is_offered(e, l);
+		l->offered = is_head(e, i) && is_offered(e, i);
 		if (l->offered)
 			e->offers[request->offer_count++] =
 				(struct exchange_offer){.lease = i, .priority = l->timing.priority};
@@ -134,7 +144,7 @@ void obey_ask(struct election *e, struct election_update *u, uint32_t lease)
 {
 	struct election_lease *l = &e->leases[lease];
 	bool transfer = !uuid_is_none(&l->row.target);
-	if (!l->row.asked || l->row.term != l->token.term || uuid_equal(&l->row.target, &e->session))
+	if (!l->row.asked || l->row.term != l->held_term || uuid_equal(&l->row.target, &e->session))
 		return;
 	l->cooldown_ns = l->row.cooldown_ms >= 0 ? l->row.cooldown_ms * NS_PER_MS : l->timing.cooldown_ns;
 	revoke_lease(e, u, lease, transfer ? REASON_TRANSFERRED : REASON_RESIGNED);
@@ -149,7 +159,7 @@ static void ask_for_better(struct election *e)
 		struct election_lease *l = &e->leases[i];
 		if (e->now < prefer_at(e, l))
 			continue;
-		e->ask = (struct exchange_ask){.lease = i, .term = l->token.term, .target = l->rival.session};
+		e->ask = (struct exchange_ask){.lease = i, .term = l->held_term, .target = l->rival.session};
 		// If nothing comes of it, it has to prove itself again.
 		l->rival.since = e->now;
 		l->rival.renewed_at = 0;

@@ -84,6 +84,8 @@ static struct plan make_plan(const struct election *e)
 	struct plan plan = {.at = ELECTION_NEVER};
 	for (uint32_t i = 0; i < e->lease_count; i++) {
 		const struct election_lease *l = &e->leases[i];
+		if (!is_head(e, i))
+			continue;
 		plan.holds |= is_held(l);
 		plan.follows |= !is_held(l) || !l->verified;
 		plan.at = min_ns(plan.at, min_ns(lease_exchange_at(e, l), offer_at(e, l)));
@@ -114,7 +116,7 @@ static void add_claims(struct election *e, struct election_update *u, struct exc
 {
 	for (uint32_t i = 0; e->fresh && i < e->lease_count; i++) {
 		struct election_lease *l = &e->leases[i];
-		if (e->now < plan_claim_at(e, l))
+		if (!is_head(e, i) || e->now < plan_claim_at(e, l))
 			continue;
 		e->claims[request->claim_count++] = (struct exchange_claim){
 			.lease = i,

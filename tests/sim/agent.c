@@ -380,7 +380,10 @@ static void resume(struct sim *sim, struct node *n, int64_t now)
 			continue;
 		}
 		struct election_token token = {slot->term, slot->deadline, slot->revoked, slot->started};
-		election_resume_term(&n->election, i, &token);
+		if (!election_resume_term(&n->election, i, &token)) {
+			*slot = (struct slot){0};
+			continue;
+		}
 		sim->stats.resumed_terms++;
 		TRACE(sim, "node", n->index, "resumes lease=%u term=%llu%s", i, (unsigned long long)slot->term,
 			slot->revoked ? " revoked" : "");
@@ -467,6 +470,8 @@ void agent_start(struct sim *sim, struct node *n)
 	TRACE(sim, "node", n->index, "daemon starts");
 	election_init(&n->election, &n->timing, n->lease_timings, sim->profile.names, n->leases, n->releases, n->claims,
 		n->offers, now);
+	for (uint32_t i = 1; i < sim->profile.grouped; i++)
+		election_group(&n->election, i, 0);
 	struct uuid id;
 	new_identity(sim, &id);
 	election_supply_id(&n->election, &id);

@@ -257,8 +257,8 @@ static int64_t leaders_by(const struct sim *sim)
 		int64_t sum = timing->timeout_ns + timing->renew_ns + timing->poll_ns;
 		slowest = sum > slowest ? sum : slowest;
 	}
-	return from + 2 * lease + (incarnation_equal(&t->server, &t->believed) ? 0 : lease) + slowest +
-	       10 * sim->profile.delay_max_ns;
+	return from + (sim->profile.grouped ? 4 : 2) * lease +
+	       (incarnation_equal(&t->server, &t->believed) ? 0 : lease) + slowest + 10 * sim->profile.delay_max_ns;
 }
 
 static void begin_storm(struct sim *sim)
@@ -294,20 +294,35 @@ static void end_steady(struct sim *sim)
 	}
 }
 
+// The node has a worker of every component that leads together with this one.
+static bool is_whole(const struct sim *sim, uint32_t node, uint32_t lease)
+{
+	uint32_t missing = 0;
+	for (uint32_t i = 0; i < sim->profile.names; i++)
+		missing |= head_of(sim, i) == head_of(sim, lease) ? 1U << i : 0;
+	for (uint32_t i = 0; i < sim->worker_count; i++)
+		if (sim->workers[i].node == node && sim->workers[i].alive)
+			missing &= ~(1U << sim->workers[i].lease);
+	return missing == 0;
+}
+
 static bool has_other_candidate(const struct sim *sim, const struct worker *leader)
 {
 	for (uint32_t i = 0; i < sim->worker_count; i++) {
 		const struct worker *w = &sim->workers[i];
-		if (w->lease == leader->lease && w->node != leader->node && w->alive)
+		if (w->lease == leader->lease && w->node != leader->node && w->alive &&
+			is_whole(sim, w->node, w->lease))
 			return true;
 	}
 	return false;
 }
 
-// A release, a hint, a claim, whatever exchange was out before each of them, and the head start of a better node.
+// A release, a hint, a claim, whatever exchange was out before each of them, the head start of a better node, and a
+// group's way to stop and start one after the other.
 static int64_t hand_over_ns(const struct sim *sim)
 {
-	return 14 * sim->profile.delay_max_ns + 205 * NS_PER_MS;
+	int64_t chain_ns = sim->profile.grouped ? sim->profile.lease_ns * 8 / 5 : 0;
+	return 14 * sim->profile.delay_max_ns + 205 * NS_PER_MS + chain_ns;
 }
 
 static void hurry_worker(struct sim *sim, struct worker *leader)
@@ -351,7 +366,7 @@ static bool is_known(const struct sim *sim, uint32_t node, uint32_t lease)
 			continue;
 		sessions++;
 		for (uint32_t j = 0; j < s->offer_count; j++)
-			offers += s->offers[j].lease == lease;
+			offers += s->offers[j].lease == head_of(sim, lease);
 	}
 	return sessions == 1 && offers == 1;
 }
@@ -361,7 +376,7 @@ static const struct worker *other_candidate(const struct sim *sim, const struct 
 	for (uint32_t i = 0; i < sim->worker_count; i++) {
 		const struct worker *w = &sim->workers[i];
 		if (w->lease == leader->lease && w->node != leader->node && w->alive && w->link_state == LINK_JOINED &&
-			is_known(sim, w->node, w->lease))
+			is_known(sim, w->node, w->lease) && is_whole(sim, w->node, w->lease))
 			return w;
 	}
 	return NULL;
@@ -375,7 +390,7 @@ static void hurry_transfer(struct sim *sim, const struct worker *leader)
 		return;
 	const struct node *n = &sim->nodes[leader->node];
 	judge_transfer(sim, leader->lease, to->node,
-		n->lease_timings[leader->lease].stop_grace_ns / 2 + 2 * hand_over_ns(sim));
+		n->lease_timings[leader->lease].stop_grace_ns / 2 + hand_over_ns(sim) + 14 * sim->profile.delay_max_ns);
 	agent_operate(sim, any_node(sim), OPERATION_TRANSFER, leader->lease, to->node);
 }
 
@@ -383,7 +398,7 @@ static void hurry(struct sim *sim)
 {
 	struct worker *leader = judge_leader(sim, random_below(&sim->random, sim->profile.names));
 	uint32_t what = random_below(&sim->random, 5);
-	next_stage(sim, STAGE_AFTER, sim->now + 2 * sim->profile.lease_ns);
+	next_stage(sim, STAGE_AFTER, sim->now + (sim->profile.grouped ? 6 : 2) * sim->profile.lease_ns);
 	if (!leader || sim->profile.prefers)
 		return;
 	if (what == 0)

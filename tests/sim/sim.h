@@ -104,6 +104,7 @@ struct profile {
 	bool pooler; // a connection survives a restart of the server, and a fail-over
 	bool standbys;
 	bool heartbeats;
+	uint32_t grouped;    // so many of the first components are one group; 0: none
 	bool prefers;        // a better node gets the lease when it has lasted
 	int32_t clock_error; // the largest, in 2^-20ths
 	uint32_t chance[FAULTS];
@@ -357,6 +358,12 @@ struct sim {
 void trace_line(struct sim *sim, const char *who, uint32_t index, const char *format, ...) PRINTF_LIKE(4, 5);
 // Ends the run.
 _Noreturn void violate(struct sim *sim, const char *invariant, const char *format, ...) PRINTF_LIKE(3, 4);
+
+// Whose row the component's lease is.
+static inline uint32_t head_of(const struct sim *sim, uint32_t lease)
+{
+	return lease < sim->profile.grouped ? 0 : lease;
+}
 
 // ---- world.c ----
 // Runs the world of `seed` to its end; false where something was violated.
