@@ -113,6 +113,16 @@ static void tell_to_stop(struct election *e, struct election_update *u, uint32_t
 	change_seat(e, u, lease, SEAT_REVOKE);
 }
 
+// A daemon that was killed while it extended them left the group with different deadlines.
+static int64_t first_deadline(const struct election *e, uint32_t head)
+{
+	int64_t deadline = e->leases[head].held_deadline;
+	FOR_MEMBERS (e, i, head)
+		if (holds_token(&e->leases[i]))
+			deadline = min_ns(deadline, e->leases[i].token.deadline);
+	return deadline;
+}
+
 static uint32_t first_at_work(const struct election *e, uint32_t head)
 {
 	uint32_t i = head;
@@ -151,7 +161,7 @@ static void stop_next(struct election *e, struct election_update *u, uint32_t he
 		if (next == ELECTION_NO_LEASE)
 			return;
 		l->stopping = next;
-		l->stop_at = min_ns(e->now + e->leases[next].timing.stop_grace_ns, l->held_deadline - before_ns);
+		l->stop_at = min_ns(e->now + e->leases[next].timing.stop_grace_ns, first_deadline(e, head) - before_ns);
 		tell_to_stop(e, u, next);
 		waits = true;
 	}
@@ -352,11 +362,7 @@ void lose_session(struct election *e, struct election_update *u)
 // When a term that is led has to be revoked, so that all of the group can stop before any of their deadlines.
 static int64_t revoke_at(const struct election *e, uint32_t head)
 {
-	int64_t deadline = e->leases[head].held_deadline;
-	FOR_MEMBERS (e, i, head)
-		if (holds_token(&e->leases[i]))
-			deadline = min_ns(deadline, e->leases[i].token.deadline);
-	return deadline - (RULE(REVOKE_IN_TIME) ? graces_ns(e, head) : 0);
+	return first_deadline(e, head) - (RULE(REVOKE_IN_TIME) ? graces_ns(e, head) : 0);
 }
 
 // When pass_lease_time() has something to do for the lease.
