@@ -282,10 +282,11 @@ static void begin_steady(struct sim *sim)
 }
 
 // R16: one that only waits writes its session every third lease, a sweep now and then, and nothing per poll. (Among
-// leases of different lengths, a slow one kills in vain what it has not looked at for the length of a short one.)
+// leases of different lengths, a slow one kills in vain what it has not looked at for the length of a short one; and
+// who gives a lease to a better node led until then.)
 static void end_steady(struct sim *sim)
 {
-	for (uint32_t i = 0; i < sim->profile.nodes && sim->profile.kind != KIND_MIXED; i++) {
+	for (uint32_t i = 0; i < sim->profile.nodes && sim->profile.kind != KIND_MIXED && !sim->profile.prefers; i++) {
 		const struct node *n = &sim->nodes[i];
 		uint32_t writes = n->writes - sim->writes_before[i];
 		uint32_t allowed = (uint32_t)(3 * sim->profile.lease_ns / (2 * n->timing.lease_ns)) + 4;
