@@ -610,39 +610,38 @@ static struct election_lease lease_alone(uint32_t lease)
 }
 
 void election_init(struct election *e, const struct election_timing *timing,
-	const struct election_lease_timing *timings, uint32_t lease_count, struct election_lease *leases,
-	struct exchange_release *releases, struct exchange_claim *claims, struct exchange_offer *offers, int64_t now)
+	const struct election_lease_timing *timings, uint32_t lease_count, const struct election_room *room,
+	int64_t now)
 {
 	*e = (struct election){
 		.timing = *timing,
-		.leases = leases,
+		.leases = room->leases,
 		.lease_count = lease_count,
 		.now = now,
 		.longest_lease_ns = timing->lease_ns,
-		.releases = releases,
-		.claims = claims,
-		.offers = offers,
+		.releases = room->releases,
+		.claims = room->claims,
+		.offers = room->offers,
 		.exchange_at = now,
 		.scan_at = now,
 	};
 	for (uint32_t i = 0; i < lease_count; i++) {
-		leases[i] = lease_alone(i);
-		leases[i].timing = timings[i];
+		room->leases[i] = lease_alone(i);
+		room->leases[i].timing = timings[i];
 	}
 }
 
-void election_grow(struct election *e, uint32_t lease_count, struct election_lease *leases,
-	struct exchange_release *releases, struct exchange_claim *claims, struct exchange_offer *offers)
+void election_grow(struct election *e, uint32_t lease_count, const struct election_room *room)
 {
 	assert(lease_count >= e->lease_count);
 	for (uint32_t i = e->lease_count; i < lease_count; i++) {
-		leases[i] = lease_alone(i);
-		leases[i].removed = true;
+		room->leases[i] = lease_alone(i);
+		room->leases[i].removed = true;
 	}
-	e->leases = leases;
-	e->releases = releases;
-	e->claims = claims;
-	e->offers = offers;
+	e->leases = room->leases;
+	e->releases = room->releases;
+	e->claims = room->claims;
+	e->offers = room->offers;
 	e->lease_count = lease_count;
 }
 
@@ -672,8 +671,8 @@ void election_resume_session(struct election *e, const struct uuid *session)
 	e->session_state = SESSION_UNSURE;
 }
 
-// Whether one that has no token was told of the term before is not known, and it may not be told twice (W2): a group that
-// does not come back whole ends.
+// Whether one that has no token was told of the term before is not known, and it may not be told twice (W2): a group
+// that does not come back whole ends.
 static void expect_the_others(struct election *e, uint32_t head)
 {
 	FOR_MEMBERS (e, i, head) {

@@ -300,17 +300,23 @@ static inline size_t election_notes_needed(size_t lease_count)
 	return lease_count * ELECTION_NOTES_PER_LEASE + ELECTION_NOTES_MORE;
 }
 
-// `leases`, `releases`, `claims` and `offers` are the caller's, `lease_count` of each, and outlive the election.
-// `timings` is copied. Timings must have passed the checks of algorithm.md's table (W24). Every seat is vacant, nothing
-// is held.
+// The caller's, one of each a lease; outlives the election.
+struct election_room {
+	struct election_lease *leases;
+	struct exchange_release *releases;
+	struct exchange_claim *claims;
+	struct exchange_offer *offers;
+};
+
+// `timings` is copied, one a lease. Timings must have passed the checks of algorithm.md's table (W24). Every seat is
+// vacant, nothing is held, every component is alone.
 void election_init(struct election *election, const struct election_timing *timing,
-	const struct election_lease_timing *timings, uint32_t lease_count, struct election_lease *leases,
-	struct exchange_release *releases, struct exchange_claim *claims, struct exchange_offer *offers, int64_t now);
+	const struct election_lease_timing *timings, uint32_t lease_count, const struct election_room *room,
+	int64_t now);
 
 // More leases, behind those that there are: the caller brings larger arrays that begin with what the old ones hold,
 // and `update.notes` to match. They are removed until they are configured. The old arrays may be freed.
-void election_grow(struct election *election, uint32_t lease_count, struct election_lease *leases,
-	struct exchange_release *releases, struct exchange_claim *claims, struct exchange_offer *offers);
+void election_grow(struct election *election, uint32_t lease_count, const struct election_room *room);
 
 // `lease` shares what `head` leads by, which comes before it; before the first step, or right after it was added.
 void election_group(struct election *election, uint32_t lease, uint32_t head);

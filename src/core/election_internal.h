@@ -25,7 +25,8 @@ static inline int64_t clamp_ns(int64_t value, int64_t low, int64_t high)
 int64_t wait_ns(int64_t lease_ns);
 
 // Counts through the components of a group, the head first.
-#define FOR_MEMBERS(election, i, head) for (uint32_t i = (head); i != ELECTION_NO_LEASE; i = (election)->leases[i].next)
+#define FOR_MEMBERS(election, i, head) \
+	for (uint32_t i = (head); (i) != ELECTION_NO_LEASE; (i) = (election)->leases[i].next)
 
 static inline bool is_head(const struct election *election, uint32_t lease)
 {
@@ -58,11 +59,11 @@ void change_session(struct election *election, struct election_update *update, e
 void settle_lease(struct election *election, struct election_update *update, uint32_t lease);
 // Ends a term that is being led: the deadline is frozen, the workers are told, the last component of a group first.
 void revoke_lease(
-	struct election *election, struct election_update *update, uint32_t lease, enum election_reason reason);
+	struct election *election, struct election_update *update, uint32_t head, enum election_reason reason);
 // How long before the deadline a term has to be revoked, so that all of the group can stop.
 int64_t graces_ns(const struct election *election, uint32_t head);
 // An acknowledged claim.
-void grant_lease(struct election *election, struct election_update *update, uint32_t lease, uint64_t term);
+void grant_lease(struct election *election, struct election_update *update, uint32_t head, uint64_t term);
 // Ends every term at once (rule 11).
 void lose_session(struct election *election, struct election_update *update);
 

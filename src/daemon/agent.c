@@ -308,8 +308,8 @@ static int init_election(struct agent *agent, int64_t now)
 		return -ENOMEM;
 	for (size_t i = 0; i < config->component_count; i++)
 		timings[i] = agent_lease_timing(&config->components[i]);
-	election_init(&agent->election, &timing, timings, (uint32_t)config->component_count, agent->leases,
-		agent->releases, agent->claims, agent->offers, now);
+	struct election_room room = agent_room(agent);
+	election_init(&agent->election, &timing, timings, (uint32_t)config->component_count, &room, now);
 	free(timings);
 	return 0;
 }

@@ -44,6 +44,11 @@ static inline const char *agent_component(const struct agent *agent, uint32_t le
 	return agent->setup.config->components[lease].name;
 }
 
+static inline struct election_room agent_room(const struct agent *agent)
+{
+	return (struct election_room){agent->leases, agent->releases, agent->claims, agent->offers};
+}
+
 // agent.c: steps the election and carries out what it says.
 void agent_step(struct agent *agent, const struct election_event *event);
 // Slots of the terms page for the leases from `first` on; -1 where there is none left.

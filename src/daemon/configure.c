@@ -29,7 +29,8 @@ static int grow_arrays(struct agent *agent, size_t count)
 	if (error == 0)
 		agent->room = count;
 	// Those that did grow are somewhere else now.
-	election_grow(election, election->lease_count, agent->leases, agent->releases, agent->claims, agent->offers);
+	struct election_room room = agent_room(agent);
+	election_grow(election, election->lease_count, &room);
 	server_configure(agent->server, agent->setup.config, agent->slots);
 	return error;
 }
@@ -85,7 +86,8 @@ void agent_configure(struct agent *agent, const struct config *config)
 {
 	const struct config *before = agent->setup.config;
 	uint32_t known = agent->election.lease_count, count = (uint32_t)config->component_count;
-	election_grow(&agent->election, count, agent->leases, agent->releases, agent->claims, agent->offers);
+	struct election_room room = agent_room(agent);
+	election_grow(&agent->election, count, &room);
 	agent->setup.config = config;
 	agent_take_slots(agent, known);
 	server_configure(agent->server, config, agent->slots);

@@ -468,8 +468,8 @@ void agent_start(struct sim *sim, struct node *n)
 	memset(n->waiting_count, 0, sizeof n->waiting_count);
 	n->update.notes = n->notes;
 	TRACE(sim, "node", n->index, "daemon starts");
-	election_init(&n->election, &n->timing, n->lease_timings, sim->profile.names, n->leases, n->releases, n->claims,
-		n->offers, now);
+	struct election_room room = {n->leases, n->releases, n->claims, n->offers};
+	election_init(&n->election, &n->timing, n->lease_timings, sim->profile.names, &room, now);
 	for (uint32_t i = 1; i < sim->profile.grouped; i++)
 		election_group(&n->election, i, 0);
 	struct uuid id;

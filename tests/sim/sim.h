@@ -461,7 +461,7 @@ void judge_graced(struct sim *sim, const struct node *n, uint32_t lease);
 void judge_rejoined(struct sim *sim, struct node *n, uint32_t lease);
 void judge_ended(struct sim *sim, const struct worker *w);
 void judge_request(struct sim *sim, const struct node *n, const struct exchange_request *request);
-void judge_released(struct sim *sim, uint32_t lease, uint64_t term, uint64_t wanted);
+void judge_released(struct sim *sim, uint32_t head, uint64_t term, uint64_t wanted);
 void judge_session_lost(struct sim *sim, const struct node *n);
 void judge_disturbed(struct sim *sim, const struct uuid *session);
 void judge_watch(struct sim *sim, const struct event *event);

@@ -95,8 +95,8 @@ BENCH void start(struct daemon *d, const char *name)
 	d->name = name;
 	d->connection = connection + 1;
 	d->update.notes = d->notes;
-	election_init(&d->election, &timing, timings, NAMES, d->leases, d->room_for_releases, d->room_for_claims,
-		d->room_for_offers, now);
+	struct election_room room = {d->leases, d->room_for_releases, d->room_for_claims, d->room_for_offers};
+	election_init(&d->election, &timing, timings, NAMES, &room, now);
 	struct uuid id = new_id();
 	election_supply_id(&d->election, &id);
 }
@@ -346,11 +346,11 @@ BENCH void follow(struct daemon *d, uint32_t lease)
 	ck_assert(!leads(d, lease));
 }
 
-BENCH int run_suite(const char *name, const TTest *const *tests, size_t count)
+BENCH int run_suite_with(const char *name, void (*open)(void), const TTest *const *tests, size_t count)
 {
 	Suite *suite = suite_create(name);
 	TCase *tcase = tcase_create(name);
-	tcase_add_checked_fixture(tcase, open_bench, close_bench);
+	tcase_add_checked_fixture(tcase, open, close_bench);
 	for (size_t i = 0; i < count; i++)
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);
@@ -359,6 +359,11 @@ BENCH int run_suite(const char *name, const TTest *const *tests, size_t count)
 	int failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+BENCH int run_suite(const char *name, const TTest *const *tests, size_t count)
+{
+	return run_suite_with(name, open_bench, tests, count);
 }
 
 #endif

@@ -49,7 +49,7 @@ static void set_up(void)
 	make_room(2);
 	ck_assert_int_eq(tables_new(&tables, 2, 8, &server), 0);
 	update.notes = notes;
-	election_init(&election, &timing, timings, 2, leases, releases, claims, offers, now);
+	election_init(&election, &timing, timings, 2, &(struct election_room){leases, releases, claims, offers}, now);
 }
 
 static void tear_down(void)
@@ -281,7 +281,7 @@ START_TEST(leases_are_added_while_an_exchange_is_out)
 	ck_assert(update.submit); // a renewal, for two names
 	struct election_update sent = update;
 	make_room(COUNT);
-	election_grow(&election, COUNT, leases, releases, claims, offers);
+	election_grow(&election, COUNT, &(struct election_room){leases, releases, claims, offers});
 	configure(2, &lease_timing);
 	update.submit = true;
 	update.request = sent.request;
@@ -300,7 +300,7 @@ END_TEST
 START_TEST(an_added_lease_waits_for_its_configuration)
 {
 	make_room(COUNT);
-	election_grow(&election, COUNT, leases, releases, claims, offers);
+	election_grow(&election, COUNT, &(struct election_room){leases, releases, claims, offers});
 	ck_assert_int_eq(tables_grow(tables, COUNT), 0);
 	say(ELECTION_JOIN, 2, 0);
 	pass(LEASE_NS);
