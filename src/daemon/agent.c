@@ -26,6 +26,8 @@ static void supply_id(struct agent *agent)
 static void show_term(struct agent *agent, uint32_t lease)
 {
 	const struct election_token *token = &agent->leases[lease].token;
+	const char *name = config_lease_name(agent->setup.config, agent->leases[lease].head);
+	page_set_lease(agent->setup.runtime->page, (uint32_t)agent->slots[lease], page_lease_mark(name));
 	page_set(agent->setup.runtime->page, (uint32_t)agent->slots[lease],
 		&(struct page_term){
 			.term = token->term,
@@ -311,6 +313,7 @@ static int init_election(struct agent *agent, int64_t now)
 	struct election_room room = agent_room(agent);
 	election_init(&agent->election, &timing, timings, (uint32_t)config->component_count, &room, now);
 	free(timings);
+	agent_group(agent, config, 0);
 	return 0;
 }
 
@@ -327,6 +330,15 @@ void agent_take_slots(struct agent *agent, size_t first)
 			log_text("does", "nobody joins them before tenured is stopped and started"));
 }
 
+void agent_group(struct agent *agent, const struct config *config, size_t first)
+{
+	for (size_t i = first; i < config->component_count; i++) {
+		size_t head = config_group_head(config, i);
+		if (head != i)
+			election_group(&agent->election, (uint32_t)i, (uint32_t)head);
+	}
+}
+
 static int open_store(struct agent *agent)
 {
 	const struct config *config = agent->setup.config;
@@ -334,7 +346,7 @@ static int open_store(struct agent *agent)
 	if (!names)
 		return -ENOMEM;
 	for (size_t i = 0; i < config->component_count; i++)
-		names[i] = config->components[i].name;
+		names[i] = config_lease_name(config, i);
 	int error = store_new(&agent->store, agent->setup.driver, agent->setup.store, names, config->component_count);
 	free(names);
 	if (error < 0)

@@ -53,6 +53,8 @@ static inline struct election_room agent_room(const struct agent *agent)
 void agent_step(struct agent *agent, const struct election_event *event);
 // Slots of the terms page for the leases from `first` on; -1 where there is none left.
 void agent_take_slots(struct agent *agent, size_t first);
+// Tells the election which of the leases from `first` on share another one's (W19).
+void agent_group(struct agent *agent, const struct config *config, size_t first);
 struct election_lease_timing agent_lease_timing(const struct config_component *component);
 
 // configure.c: tells the election which leases are there only until they are released.

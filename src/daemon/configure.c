@@ -41,7 +41,7 @@ static int name_leases(struct agent *agent, const struct config *config)
 	if (!names)
 		return -ENOMEM;
 	for (size_t i = 0; i < config->component_count; i++)
-		names[i] = config->components[i].name;
+		names[i] = config_lease_name(config, i);
 	int error = store_set_names(agent->store, names, config->component_count);
 	free(names);
 	return error;
@@ -88,6 +88,7 @@ void agent_configure(struct agent *agent, const struct config *config)
 	uint32_t known = agent->election.lease_count, count = (uint32_t)config->component_count;
 	struct election_room room = agent_room(agent);
 	election_grow(&agent->election, count, &room);
+	agent_group(agent, config, known);
 	agent->setup.config = config;
 	agent_take_slots(agent, known);
 	server_configure(agent->server, config, agent->slots);

@@ -64,7 +64,7 @@ static void journal_store(struct agent *agent, const struct election_note *note)
 
 static void journal_leader(const struct agent *agent, const struct election_note *note)
 {
-	const struct exchange_row *row = &agent->leases[note->lease].row;
+	const struct exchange_row *row = &election_head(&agent->election, note->lease)->row;
 	log_debug("leader", log_text("component", agent_component(agent, note->lease)),
 		log_text("node", uuid_is_none(&row->holder) ? "" : row->node), log_uint("term", note->term));
 }

@@ -417,6 +417,44 @@ START_TEST(components_keep_their_places)
 }
 END_TEST
 
+START_TEST(w19_a_component_changes_its_group_at_a_restart)
+{
+	struct config *config = load_good(STORE "[component:a]\ngroup = g\n[component:b]\ngroup = g\n[component:c]\n");
+	config = follow(config, STORE "[component:a]\nstop_grace = 100ms\n[component:b]\ngroup = h\n[component:d]\ngroup = g\n");
+	ck_assert_str_eq(report.restart, "a.group,b.group");
+	ck_assert_str_eq(config->components[0].group, "g");
+	ck_assert_str_eq(config->components[1].group, "g");
+	ck_assert(config->components[2].removed);
+	ck_assert_uint_eq(config_group_head(config, 3), 0);
+	config_free(config);
+}
+END_TEST
+
+static void is_refused(const char *first, const char *then)
+{
+	struct config *config = load_good(first), *next = load_good(then);
+	ck_assert_int_lt(reload_merge(config, next, &report), 0);
+	ck_assert_ptr_nonnull(strstr(report.error, "takes a restart"));
+	config_free(next);
+	config_free(config);
+}
+
+START_TEST(w19_the_name_of_a_lease_stays_its_own)
+{
+	is_refused(STORE "[component:a]\n[component:b]\n", STORE "[component:b]\ngroup = a\n");
+	is_refused(STORE "[component:a]\ngroup = g\n", STORE "[component:g]\n");
+}
+END_TEST
+
+// The file was checked against its own lease.
+START_TEST(w19_a_group_has_to_fit_into_the_lease_that_is_in_effect)
+{
+	is_refused(STORE "[component:a]\ngroup = g\n",
+		STORE "lease = 60s\nrenew = 2s\ntimeout = 2s\n[component:a]\ngroup = g\nstop_grace = 1500ms\n"
+		      "[component:b]\ngroup = g\nstop_grace = 1500ms\n");
+}
+END_TEST
+
 START_TEST(nothing_changed)
 {
 	static const char text[] = STORE "[component:b]\nusers = root\n[component:a]\n";
@@ -501,6 +539,9 @@ int main(void)
 	tcase_add_checked_fixture(merges, make_test_directory, remove_test_directory);
 	tcase_add_test(merges, components_keep_their_places);
 	tcase_add_test(merges, nothing_changed);
+	tcase_add_test(merges, w19_a_component_changes_its_group_at_a_restart);
+	tcase_add_test(merges, w19_the_name_of_a_lease_stays_its_own);
+	tcase_add_test(merges, w19_a_group_has_to_fit_into_the_lease_that_is_in_effect);
 	tcase_add_test(merges, what_takes_a_restart_stays);
 	tcase_add_test(merges, a_grace_that_does_not_fit_yet);
 	tcase_add_test(merges, another_password_in_the_same_file);
