@@ -420,7 +420,9 @@ END_TEST
 START_TEST(w19_a_component_changes_its_group_at_a_restart)
 {
 	struct config *config = load_good(STORE "[component:a]\ngroup = g\n[component:b]\ngroup = g\n[component:c]\n");
-	config = follow(config, STORE "[component:a]\nstop_grace = 100ms\n[component:b]\ngroup = h\n[component:d]\ngroup = g\n");
+	config =
+		follow(config, STORE "[component:a]\nstop_grace = 100ms\n[component:b]\nstop_grace = 100ms\ngroup = h\n"
+				     "[component:d]\nstop_grace = 100ms\ngroup = g\n");
 	ck_assert_str_eq(report.restart, "a.group,b.group");
 	ck_assert_str_eq(config->components[0].group, "g");
 	ck_assert_str_eq(config->components[1].group, "g");
