@@ -13,6 +13,10 @@ static enum log_level lease_level(const struct election_note *note)
 
 static void journal_lease(const struct agent *agent, const struct election_note *note)
 {
+	// The rest of its group goes on without it.
+	bool begins = note->to == LEASE_CANDIDATE || note->to == LEASE_CLAIMING || note->to == LEASE_LEADING;
+	if (agent->setup.config->components[note->lease].removed && begins)
+		return;
 	const char *reason = note->reason == REASON_NONE ? NULL : election_reason_name(note->reason);
 	log_write(lease_level(note), "lease",
 		LOG_FIELDS(log_text("component", agent_component(agent, note->lease)),

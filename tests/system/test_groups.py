@@ -4,15 +4,16 @@
 
 import signal
 
+import processes
 from case import PostgresTest, main
-from replica import until
+from replica import TENURECTL, until
 from test_mariadb_scenarios import OnMariaDB
 
 GROUP = ("discovery", "engine", "counter")
 
 
 class GroupsTest(PostgresTest):
-    def replicas(self, names="abc", components=GROUP):
+    def consoles(self, names="abc", components=GROUP):
         store = self.database()
         made = [self.replica(name, store, components=components, component={"stop_grace": "100ms"}) for name in names]
         for replica in made:
@@ -30,7 +31,7 @@ class GroupsTest(PostgresTest):
 
     def test_one_replica(self):
         """W19: a group is led where it is whole, in order, by one term, and moves as one when a worker is killed"""
-        store, (first, second, third) = self.replicas()
+        store, (first, second, third) = self.consoles()
         self.client(third, "engine")  # a part of the group is no candidate
         workers = [self.worker(first, name) for name in GROUP]
         granted = [worker.wait("granted") for worker in workers]
@@ -45,16 +46,14 @@ class GroupsTest(PostgresTest):
         stopped = [workers[index].wait("revoked", reason="worker-gone") for index in (2, 0)]
         self.assertLess(stopped[0].at, stopped[1].at, "they stop in reverse order")
         self.figure(f"the whole group leads elsewhere {(moved[2].at - killed_at) / 1e6:.1f} ms after SIGKILL of one")
-        rows = {name: third.status(name) for name in GROUP}
         until(lambda: all(third.status(name)["leader"] == second.name for name in GROUP), "all see it")
-        self.assertEqual(len(rows), len(GROUP))
         self.assertEqual(store.sql("SELECT component, term FROM tenure_lease").split(), self.row("console", 2))
 
     row = staticmethod(lambda name, term: [f"{name}|{term}"])
 
     def test_order(self):
         """W19: each is granted when the one before it has started, revoked when the one after it has stopped"""
-        _, (first,) = self.replicas("a")
+        _, (first,) = self.consoles("a")
         clients = self.clients(first, start=False, stop=False)
         granted = []
         for client in clients:
@@ -69,7 +68,7 @@ class GroupsTest(PostgresTest):
 
     def test_restart(self):
         """W19, S5: killed and started again, the group goes on, and is extended when all are back"""
-        _, (first,) = self.replicas("a")
+        _, (first,) = self.consoles("a")
         workers = [self.worker(first, name) for name in GROUP]
         for worker in workers:
             worker.wait("started")
@@ -82,7 +81,7 @@ class GroupsTest(PostgresTest):
 
     def test_fence(self):
         """W6: a fenced transaction names the group's lease, which the worker is told"""
-        store, (first,) = self.replicas("a")
+        store, (first,) = self.consoles("a")
         out = self.directory / "lease"
         command = ["sh", "-c", f"echo $TENURE_LEASE $TENURE_TERM > {out}; exec sleep 100"]
         others = [self.client(first, name) for name in GROUP[1:]]
@@ -95,9 +94,6 @@ class GroupsTest(PostgresTest):
         self.assertEqual(store.sql("SELECT session IS NULL FROM tenure_lease").strip() in ("t", "1"), True)
 
     def run_ctl(self, replica, component, command):
-        import processes
-        from replica import TENURECTL
-
         run = processes.spawn([TENURECTL, "--socket", replica.socket, "run", component, "--", *command])
         self.addCleanup(run.wait)
         self.addCleanup(run.kill)
@@ -105,7 +101,7 @@ class GroupsTest(PostgresTest):
 
     def test_reload(self):
         """S4, W19: a component that leaves its group ends the term, the rest goes on; another group takes a restart"""
-        _, (first,) = self.replicas("a")
+        _, (first,) = self.consoles("a")
         clients, granted = self.lead(first)
         first.components = GROUP[:2]
         first.write_config()
@@ -116,7 +112,7 @@ class GroupsTest(PostgresTest):
             client.wait("granted", term=granted[0].number("term") + 1)
         first.each["engine"] = {"group": "other"}
         first.write_config()
-        self.assertIn("engine.group", first.ctl("reload").stdout)
+        self.assertIn("engine.group", first.ctl("reload").stderr)
         first.each["engine"] = {"group": "counter"}
         first.write_config()
         refused = first.ctl("reload")
@@ -127,8 +123,6 @@ class GroupsTest(PostgresTest):
 class MariaGroupsTest(OnMariaDB, GroupsTest):
     row = staticmethod(lambda name, term: [name, str(term)])
 
-
-del OnMariaDB
 
 if __name__ == "__main__":
     main()
