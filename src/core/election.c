@@ -132,6 +132,12 @@ static uint32_t first_at_work(const struct election *e, uint32_t head)
 	return i;
 }
 
+// What the component may take to stop: nothing where it was removed and has stopped.
+static int64_t grace_ns(const struct election_lease *m)
+{
+	return m->removed && !holds_token(m) ? 0 : m->timing.stop_grace_ns;
+}
+
 // The last component of the group that works on and was not told to stop; what those before it need to stop.
 static uint32_t last_at_work(const struct election *e, uint32_t head, int64_t *ret_before_ns)
 {
@@ -143,7 +149,7 @@ static uint32_t last_at_work(const struct election *e, uint32_t head, int64_t *r
 			last = i;
 			*ret_before_ns = before_ns;
 		}
-		before_ns += m->timing.stop_grace_ns;
+		before_ns += grace_ns(m);
 	}
 	return RULE(STOP_IN_ORDER) || last == ELECTION_NO_LEASE ? last : first_at_work(e, head);
 }
@@ -309,7 +315,7 @@ int64_t graces_ns(const struct election *e, uint32_t head)
 {
 	int64_t sum = 0;
 	FOR_MEMBERS (e, i, head)
-		sum += e->leases[i].timing.stop_grace_ns;
+		sum += grace_ns(&e->leases[i]);
 	return sum;
 }
 

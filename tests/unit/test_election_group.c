@@ -249,6 +249,20 @@ START_TEST(s4_one_that_is_removed_ends_the_term_and_the_rest_goes_on_without_it)
 }
 END_TEST
 
+START_TEST(s4_one_that_was_removed_needs_no_time_to_stop)
+{
+	struct election_lease_timing timing = {.stop_grace_ns = LEASE - RENEW, .start_timeout_ns = START_TIMEOUT};
+	step(&a, (struct election_event){.type = ELECTION_CONFIGURE, .lease = 1, .timing = &timing});
+	step(&a, (struct election_event){.type = ELECTION_CONFIGURE, .lease = 1});
+	settle(&a);
+	join(&a, 0);
+	ck_assert(leads(&a, 0));
+	a.silent = true;
+	pass_until(START + LEASE - GRACE - 1);
+	ck_assert_uint_eq(times_told(&a, NOTE_REVOKED, 0), 0);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *tests[] = {
@@ -268,6 +282,7 @@ int main(void)
 		s5_one_that_does_not_come_back_whole_ends,
 		s5_it_is_resumed_and_extended_when_all_are_back,
 		s4_one_that_is_removed_ends_the_term_and_the_rest_goes_on_without_it,
+		s4_one_that_was_removed_needs_no_time_to_stop,
 	};
 	return run_suite_with("election-group", open_group, tests, COUNT_OF(tests));
 }
