@@ -39,6 +39,7 @@ struct terms_page {
 struct tenure {
 	char *socket_path;
 	char component[NAME_BYTES + 1];
+	char lease[NAME_BYTES + 1]; // what it leads by: the component's own name, or that of its group
 	int64_t heartbeat_ms;
 	int epoll_fd;
 	int timer_fd;

@@ -181,8 +181,10 @@ static int on_greeted(struct tenure *t, const struct line *line)
 	return protocol_join(t);
 }
 
-static int on_joined(struct tenure *t)
+static int on_joined(struct tenure *t, const struct line *line)
 {
+	const char *lease = line_text(line, "lease");
+	snprintf(t->lease, sizeof t->lease, "%s", name_is_valid(lease) ? lease : t->component);
 	t->stage = STAGE_JOINED;
 	t->retry_ns = HANDLE_RETRY_FIRST_NS;
 	t->refusal[0] = '\0';
@@ -230,7 +232,7 @@ static int on_answer(struct tenure *t, enum wire_word word, const struct line *l
 		return on_error(t, asked, line, now);
 	if (asked == WIRE_HELLO)
 		return on_greeted(t, line);
-	return asked == WIRE_JOIN ? on_joined(t) : 0;
+	return asked == WIRE_JOIN ? on_joined(t, line) : 0;
 }
 
 struct told {

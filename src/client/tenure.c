@@ -74,6 +74,7 @@ int tenure_open_alive(struct tenure **ret, const char *socket_path, const char *
 	t->heartbeat_ms = heartbeat_ms;
 	t->retry_ns = HANDLE_RETRY_FIRST_NS;
 	snprintf(t->component, sizeof t->component, "%s", component);
+	snprintf(t->lease, sizeof t->lease, "%s", component);
 	t->socket_path = strdup(socket_path ? socket_path : link_default_path());
 	int error = t->socket_path ? open_descriptors(t) : -ENOMEM;
 	if (error < 0)
@@ -94,6 +95,11 @@ fail:
 int tenure_open(struct tenure **ret, const char *socket_path, const char *component)
 {
 	return tenure_open_alive(ret, socket_path, component, 0);
+}
+
+const char *tenure_lease(const struct tenure *t)
+{
+	return t->lease;
 }
 
 void tenure_close(struct tenure *t)

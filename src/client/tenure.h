@@ -74,6 +74,12 @@ TENURE_API bool tenure_valid(const struct tenure *t);
 /* The term that was granted last, 0 where it was lost or its work has ended. */
 TENURE_API uint64_t tenure_term(const struct tenure *t);
 
+/*
+ * The name of the lease, for tenure_fence(): the component's, or its group's once the daemon has said so, which it has
+ * before GRANTED. Good until tenure_close().
+ */
+TENURE_API const char *tenure_lease(const struct tenure *t);
+
 /* Ends the connection: the daemon takes it that the work has ended. Takes NULL. */
 TENURE_API void tenure_close(struct tenure *t);
 

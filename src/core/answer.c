@@ -11,8 +11,7 @@
 #define BACKOFF_MIN_NS (50 * NS_PER_MS)
 #define BACKOFF_DOUBLINGS 6
 
-// How long after a refused claim or release it is tried again: a row was locked, or somebody was quicker.
-static int64_t retry_ns(const struct election *e)
+int64_t retry_ns(const struct election *e)
 {
 	return clamp_ns(e->timing.poll_ns / 10, RETRY_MIN_NS, RETRY_MAX_NS);
 }
@@ -75,6 +74,10 @@ void answer_failure(struct election *e, struct election_update *u, enum exchange
 	note_outcome(e, u, outcome);
 	if (outcome != EXCHANGE_BUSY)
 		forget_observations(e);
+	e->publish |= e->sent_publish;
+	e->ask.term = 0;
+	if (e->operation_sent)
+		end_operation(e, u, RESULT_UNAVAILABLE);
 	change_session(e, u, SESSION_FAILED);
 	refuse_claims(e, u);
 }
@@ -90,6 +93,7 @@ static void take_server(struct election *e, struct election_update *u, const str
 	e->believed = reply->believed;
 	if (!another)
 		return;
+	e->publish |= e->server.text[0] != '\0'; // it may have lost what this session offers
 	e->server = reply->server;
 	e->server_seen_at = e->now;
 	for (uint32_t i = 0; i < e->lease_count; i++)
@@ -104,6 +108,7 @@ static void take_session(struct election *e, struct election_update *u, const st
 	change_session(e, u, reply->session_alive ? SESSION_ALIVE : SESSION_DEAD);
 	if (reply->session_alive)
 		e->renewed_at = e->sent_at;
+	e->publish |= e->sent_publish && !reply->session_alive;
 	if (e->session_state == SESSION_NONE)
 		lose_session(e, u);
 }
@@ -140,6 +145,7 @@ static void give_stray_back(struct election *e, struct election_update *u, uint3
 {
 	struct election_lease *l = &e->leases[lease];
 	l->release_term = l->row.term;
+	l->release_reason = REASON_UNUSED;
 	l->retry_at = e->now;
 	change_lease(e, u, lease, LEASE_STRAY, REASON_NONE);
 }
@@ -162,16 +168,18 @@ static void take_row_state(struct election *e, struct election_update *u, uint32
 		}
 		break;
 	case LEASE_LEADING:
-		if (mine && l->row.term == l->token.term)
+		if (mine && l->row.term == l->held_term)
 			l->verified = true;
 		else if (!l->verified)
 			revoke_lease(e, u, lease, REASON_LOST);
+		if (mine)
+			obey_ask(e, u, lease);
 		break;
 	case LEASE_RELEASING:
 		if (mine) {
 			l->release_term = l->row.term;
 			// Where the release was part of this exchange, somebody holds the row locked.
-			if (l->retry_at <= e->sent_at)
+			if (l->release_number == e->number)
 				l->retry_at = e->now + retry_ns(e);
 			break;
 		}
@@ -189,6 +197,8 @@ static void take_row_state(struct election *e, struct election_update *u, uint32
 static void take_row(struct election *e, struct election_update *u, const struct exchange_row *row)
 {
 	struct election_lease *l = &e->leases[row->lease];
+	if (!is_head(e, row->lease))
+		return;
 	bool same_pair = l->seen && uuid_equal(&l->row.holder, &row->holder) && l->row.holder_seq == row->holder_seq;
 	bool same_leader = l->row.term == row->term && uuid_equal(&l->row.holder, &row->holder);
 	if (!same_pair)
@@ -196,10 +206,12 @@ static void take_row(struct election *e, struct election_update *u, const struct
 	l->seen = true;
 	l->row = *row;
 	l->look_at = e->now + look_after(e, row);
+	wait_for_others(e, l);
 	e->longest_lease_ns = max_ns(e->longest_lease_ns, row->holder_lease_ms * NS_PER_MS);
 	if (!same_leader) {
 		l->retry_at = e->now; // what was refused was another row
-		add_note(u, NOTE_LEADER, row->lease, NULL)->term = row->term;
+		FOR_MEMBERS (e, i, row->lease)
+			add_note(u, NOTE_LEADER, i, NULL)->term = row->term;
 	}
 	take_row_state(e, u, row->lease);
 }
@@ -223,15 +235,23 @@ static void take_strays(struct election *e, const struct exchange_reply *reply)
 	}
 }
 
-static void extend_lease(struct election *e, struct election_update *u, uint32_t lease, int64_t deadline)
+static void extend_lease(struct election *e, struct election_update *u, uint32_t head, int64_t deadline)
 {
-	struct election_lease *l = &e->leases[lease];
+	struct election_lease *l = &e->leases[head];
 	bool frozen = l->state != LEASE_LEADING && (RULE(FROZEN_DEADLINE) || l->state != LEASE_DRAINING);
-	bool away = l->seat == SEAT_AWAY && RULE(RESUMED_WAITS);
-	if (frozen || away || !l->verified || deadline <= l->token.deadline)
+	bool away = false;
+	FOR_MEMBERS (e, i, head)
+		away |= e->leases[i].seat == SEAT_AWAY && RULE(RESUMED_WAITS);
+	if (frozen || away || !l->verified || deadline <= l->held_deadline)
 		return;
-	l->token.deadline = deadline;
-	add_note(u, RULE(GRANT_ONCE) ? NOTE_EXTENDED : NOTE_GRANTED, lease, l);
+	l->held_deadline = deadline;
+	FOR_MEMBERS (e, i, head) {
+		struct election_lease *m = &e->leases[i];
+		if (m->token.term == 0)
+			continue;
+		m->token.deadline = deadline;
+		add_note(u, RULE(GRANT_ONCE) ? NOTE_EXTENDED : NOTE_GRANTED, i, m);
+	}
 }
 
 // Within one incarnation a renewal is proof enough: nobody takes a lease without killing the session first. After a
@@ -242,7 +262,8 @@ static void extend_leases(struct election *e, struct election_update *u)
 		e->session_state == SESSION_LIVE && e->renewed_at == e->sent_at && e->sent_op == EXCHANGE_SESSION_RENEW;
 	int64_t deadline = (RULE(COUNT_FROM_SEND) ? e->sent_at : e->now) + e->timing.lease_ns;
 	for (uint32_t i = 0; renewed && i < e->lease_count; i++)
-		extend_lease(e, u, i, deadline);
+		if (is_head(e, i))
+			extend_lease(e, u, i, deadline);
 }
 
 void answer_reply(struct election *e, struct election_update *u, const struct exchange_reply *reply)
@@ -261,10 +282,17 @@ void answer_reply(struct election *e, struct election_update *u, const struct ex
 	take_server(e, u, reply);
 	take_session(e, u, reply);
 	take_grants(e, u, reply);
+	if (e->sent_candidates)
+		take_candidates(e, reply);
+	if (e->sent_report) {
+		take_paused(e, u, reply);
+		e->report_at = e->now + e->timing.lease_ns;
+	}
 	for (size_t i = 0; i < reply->row_count; i++)
 		if (reply->rows[i].lease < e->lease_count)
 			take_row(e, u, &reply->rows[i]);
 	if (e->sent_strays)
 		take_strays(e, reply);
 	extend_leases(e, u);
+	take_operation(e, u, reply);
 }

@@ -16,8 +16,10 @@
 
 #define ELECTION_NEVER INT64_MAX
 // The most notes that one step makes for one lease, and for the election as a whole.
-#define ELECTION_NOTES_PER_LEASE 8
+#define ELECTION_NOTES_PER_LEASE 10
 #define ELECTION_NOTES_MORE 8
+// Behind the last component of a group.
+#define ELECTION_NO_LEASE UINT32_MAX
 // The cool-down that means "the configured one".
 #define ELECTION_COOLDOWN_DEFAULT (-1)
 
@@ -32,6 +34,10 @@ struct election_lease_timing {
 	int64_t stop_grace_ns;
 	int64_t start_timeout_ns;
 	int64_t cooldown_ns;
+	// S3
+	bool observes;           // never to lead here
+	int32_t priority;        // larger is better
+	int64_t prefer_after_ns; // a better candidate that was there for so long gets the lease; 0: never
 };
 
 // Why a term ends, or a worker is told so. The names are the protocol's.
@@ -39,16 +45,47 @@ enum election_reason {
 	REASON_NONE,
 	REASON_SHUTDOWN,
 	REASON_RESIGNED,    // an operator wanted another leader (S2)
+	REASON_TRANSFERRED, // to a named node, or to a better one (S2, S3)
 	REASON_EXPIRING,    // no renewal by deadline - stop_grace
 	REASON_LOST,        // the session was killed, or the row says another term
 	REASON_YIELDED,     // the worker gave it up
 	REASON_STALLED,     // not started in time, or no heartbeat (W16)
 	REASON_WORKER_GONE, // its connection ended
 	REASON_REMOVED,     // the component is not configured any more
+	REASON_UNUSED,      // claimed, and no worker was told: for the history alone
 	REASON_COUNT
 };
 
 const char *election_reason_name(enum election_reason reason);
+
+// What an operator asks of the fleet, through any of its daemons. It takes an exchange or two; one at a time.
+enum election_operation_kind {
+	OPERATION_NONE,
+	OPERATION_PAUSE, // sitting leaders stay, nobody new is elected
+	OPERATION_RESUME,
+	OPERATION_RESIGN,   // the leader of `lease`, wherever it is, gives it up, with `cooldown_ns`
+	OPERATION_TRANSFER, // and `node` gets it
+	OPERATION_HISTORY,  // `count` terms of `lease` or EXCHANGE_EVERY_LEASE: they are in the reply of that step
+};
+
+struct election_operation {
+	enum election_operation_kind kind;
+	uint32_t lease;
+	uint32_t count;
+	int64_t cooldown_ns;
+	char node[NAME_BYTES + 1];
+};
+
+enum election_result {
+	RESULT_DONE,
+	RESULT_UNAVAILABLE,   // the store did not answer
+	RESULT_NOBODY_LEADS,  // there is no term to end
+	RESULT_LEADS_ALREADY, // the node that was named
+	RESULT_NO_CANDIDATE,  // no live candidate has that node's name
+	RESULT_PAUSED,        // nobody would take over
+	RESULT_OVERTAKEN,     // the term ended meanwhile
+	RESULT_COUNT
+};
 
 enum election_event_type {
 	ELECTION_TIME,    // election_deadline() came
@@ -58,10 +95,11 @@ enum election_event_type {
 	ELECTION_STARTED, // these name `lease` and `term`
 	ELECTION_ALIVE,
 	ELECTION_STOPPED,
-	ELECTION_YIELD,  // with `cooldown_ns`
-	ELECTION_GONE,   // the worker in the seat of `lease` left or its connection ended
-	ELECTION_EXPEL,  // the worker in the seat of `lease` is not heard any more, and may live: not the same as gone
-	ELECTION_RESIGN, // the leader of `lease` is to give it up, with `cooldown_ns`; ANSWER_STALE: nobody leads here
+	ELECTION_YIELD,   // with `cooldown_ns`
+	ELECTION_GONE,    // the worker in the seat of `lease` left or its connection ended
+	ELECTION_EXPEL,   // the worker in the seat of `lease` is not heard any more, and may live: not the same as gone
+	ELECTION_RESIGN,  // the leader of `lease` is to give it up, with `cooldown_ns`; ANSWER_STALE: nobody leads here
+	ELECTION_OPERATE, // `operation`: NOTE_OPERATED follows; ANSWER_BUSY: another one is going on
 	ELECTION_CONFIGURE, // `lease` has another `timing`, or (NULL) is to be led no more until it is configured again
 	ELECTION_SHUTDOWN,  // revoke, wait, release, then `finished`
 };
@@ -75,6 +113,7 @@ struct election_event {
 	int64_t cooldown_ns;
 	const struct exchange_reply *reply;
 	const struct election_lease_timing *timing;
+	const struct election_operation *operation;
 };
 
 // What a worker's request gets.
@@ -95,6 +134,8 @@ enum election_note_type {
 	NOTE_LEADER,      // the row as last seen has another leader or term
 	NOTE_SESSION,     // the session's state or id changed
 	NOTE_STORE,       // the outcome of exchanges changed: `outcome`; the text is in the reply
+	NOTE_PAUSED,      // the fleet was paused, or goes on
+	NOTE_OPERATED,    // the operation has its `result`
 	NOTE_INCARNATION, // the server is another one than before
 };
 
@@ -106,6 +147,7 @@ struct election_note {
 	enum election_reason reason;
 	enum lease_state from, to;
 	enum exchange_outcome outcome;
+	enum election_result result;
 };
 
 struct election_update {
@@ -128,7 +170,27 @@ struct election_token {
 	bool started;
 };
 
+// The best of the others that offer to lead (S3).
+struct election_rival {
+	struct uuid session; // none: there is none
+	int32_t priority;
+	int64_t since; // it is there without a break
+	int64_t seq;
+	int64_t renewed_at; // it was seen to have been renewed; 0: not yet, so it may be dead
+	int64_t lease_ns;
+};
+
+//
+// A component is led by a lease of its own, or shares that of its group (W19): then the first component of the group is
+// the head, whose state and row are the group's, and each has its own worker and token.
 struct election_lease {
+	uint32_t head; // itself where it is alone
+	uint32_t next; // the component of the group that starts after it and stops before it
+	// The head's: what the row is held for. Every token of the group is of this term, and no later deadline.
+	uint64_t held_term;
+	int64_t held_deadline;
+	uint32_t stopping; // while the group is stopped: the one that was told last…
+	int64_t stop_at;   // … and until when the next one waits for it
 	enum lease_state state;
 	enum seat_state seat;
 	bool removed; // not configured any more: its worker may stay, and is not told of another term
@@ -143,12 +205,17 @@ struct election_lease {
 	uint64_t told_term; // the last one the worker was told; what it says is about this one
 	// The row.
 	uint64_t release_term; // in LEASE_RELEASING
-	bool verified;         // the row said (my session, my term) on this incarnation (rule 9)
-	bool seen;             // `row` is what the last report on this connection showed
+	enum election_reason release_reason;
+	uint64_t release_number; // the last exchange that carried the release
+	bool verified;           // the row said (my session, my term) on this incarnation (rule 9)
+	bool seen;               // `row` is what the last report on this connection showed
 	struct exchange_row row;
-	int64_t observed_at; // when its first reply arrived that showed this (holder, holder_seq) (rule 2)
-	int64_t retry_at;    // a refused claim is not repeated before
-	int64_t look_at;     // when to poll for it next
+	int64_t observed_at;  // when its first reply arrived that showed this (holder, holder_seq) (rule 2)
+	int64_t retry_at;     // a refused claim is not repeated before
+	int64_t look_at;      // when to poll for it next
+	int64_t others_until; // somebody else is meant to claim it first; 0: nobody is
+	bool offered;         // as the session's row says, or will when it is written next
+	struct election_rival rival, next_rival;
 };
 
 // True where the worker may rely on the lease's token at `now`.
@@ -181,6 +248,8 @@ struct election {
 	int64_t sent_at;
 	enum exchange_session_op sent_op;
 	bool sent_strays;
+	bool sent_candidates;
+	bool sent_report;
 	bool hinted;         // something was announced since
 	bool renew_soon;     // a resumed worker is back: its deadline stood still
 	bool fresh;          // the last exchange was answered (rule 12)
@@ -200,28 +269,57 @@ struct election {
 	struct election_stray strays[EXCHANGE_STRAYS];
 	size_t stray_count;
 	int64_t strays_at;
+	// What operators ask for.
+	bool paused;
+	char paused_by[NAME_BYTES + 1];
+	struct election_operation operation; // OPERATION_NONE: none
+	bool operation_sent;                 // its part is in the exchange that is out
+	struct exchange_ask ask;             // term 0: none
+	bool sent_ask;
+	// What this session offers is not in its row yet.
+	bool publish;
+	bool sent_publish;
+	int64_t publish_at; // it goes along with a renewal then
+	int64_t report_at;  // a leader looks at the rows then at the latest
 	// Room for requests, one of each a lease.
 	struct exchange_release *releases;
 	struct exchange_claim *claims;
+	struct exchange_offer *offers;
 	struct exchange_stray sweeps[EXCHANGE_STRAYS];
 	int64_t scan_at; // no lease has a deadline before
 };
+
+// What the lease leads by.
+static inline const struct election_lease *election_head(const struct election *election, uint32_t lease)
+{
+	return &election->leases[election->leases[lease].head];
+}
 
 static inline size_t election_notes_needed(size_t lease_count)
 {
 	return lease_count * ELECTION_NOTES_PER_LEASE + ELECTION_NOTES_MORE;
 }
 
-// `leases`, `releases` and `claims` are the caller's, `lease_count` of each, and outlive the election. `timings` is
-// copied. Timings must have passed the checks of algorithm.md's table (W24). Every seat is vacant, nothing is held.
+// The caller's, one of each a lease; outlives the election.
+struct election_room {
+	struct election_lease *leases;
+	struct exchange_release *releases;
+	struct exchange_claim *claims;
+	struct exchange_offer *offers;
+};
+
+// `timings` is copied, one a lease. Timings must have passed the checks of algorithm.md's table (W24). Every seat is
+// vacant, nothing is held, every component is alone.
 void election_init(struct election *election, const struct election_timing *timing,
-	const struct election_lease_timing *timings, uint32_t lease_count, struct election_lease *leases,
-	struct exchange_release *releases, struct exchange_claim *claims, int64_t now);
+	const struct election_lease_timing *timings, uint32_t lease_count, const struct election_room *room,
+	int64_t now);
 
 // More leases, behind those that there are: the caller brings larger arrays that begin with what the old ones hold,
 // and `update.notes` to match. They are removed until they are configured. The old arrays may be freed.
-void election_grow(struct election *election, uint32_t lease_count, struct election_lease *leases,
-	struct exchange_release *releases, struct exchange_claim *claims);
+void election_grow(struct election *election, uint32_t lease_count, const struct election_room *room);
+
+// `lease` shares what `head` leads by, which comes before it; before the first step, or right after it was added.
+void election_group(struct election *election, uint32_t lease, uint32_t head);
 
 // A fresh random id for the next session; to be given before the first step and whenever election_wants_id().
 void election_supply_id(struct election *election, const struct uuid *id);
@@ -230,7 +328,8 @@ bool election_wants_id(const struct election *election);
 // Before the first step, after a restart on the same boot: the session and the terms that the terms page still
 // shows. A term whose deadline passed is not to be resumed.
 void election_resume_session(struct election *election, const struct uuid *session);
-void election_resume_term(struct election *election, uint32_t lease, const struct election_token *token);
+// False where another component of its group leads by another term.
+bool election_resume_term(struct election *election, uint32_t lease, const struct election_token *token);
 
 void election_step(struct election *election, const struct election_event *event, struct election_update *update);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the parts of the election share: election.c (workers and time), plan.c (what to ask the store, and when) and
-// answer.c (what the store said).
+// What the parts of the election share: election.c (workers and time), plan.c (what to ask the store, and when),
+// answer.c (what the store said) and operate.c (what operators ask).
 #ifndef TENURE_CORE_ELECTION_INTERNAL_H
 #define TENURE_CORE_ELECTION_INTERNAL_H
 
@@ -24,6 +24,22 @@ static inline int64_t clamp_ns(int64_t value, int64_t low, int64_t high)
 // How long the waiting side waits for a lease of that length (rule 6).
 int64_t wait_ns(int64_t lease_ns);
 
+// Counts through the components of a group, the head first.
+#define FOR_MEMBERS(election, i, head) \
+	for (uint32_t i = (head); (i) != ELECTION_NO_LEASE; (i) = (election)->leases[i].next)
+
+static inline bool is_head(const struct election *election, uint32_t lease)
+{
+	return election->leases[lease].head == lease;
+}
+
+// A worker may act on the token, or will when it is back.
+static inline bool holds_token(const struct election_lease *l)
+{
+	return l->seat == SEAT_STARTING || l->seat == SEAT_WORKING || l->seat == SEAT_STOPPING ||
+	       l->seat == SEAT_AWAY || l->seat == SEAT_AWAY_REVOKED;
+}
+
 // The row names this daemon's session.
 bool row_is_mine(const struct election *election, const struct exchange_row *row);
 
@@ -41,13 +57,21 @@ void change_session(struct election *election, struct election_update *update, e
 
 // Makes a lease that nothing holds a candidate where its worker is ready, and idle where it is not.
 void settle_lease(struct election *election, struct election_update *update, uint32_t lease);
-// Ends a term that is being led: the worker is told, the deadline is frozen.
+// Ends a term that is being led: the deadline is frozen, the workers are told, the last component of a group first.
 void revoke_lease(
-	struct election *election, struct election_update *update, uint32_t lease, enum election_reason reason);
+	struct election *election, struct election_update *update, uint32_t head, enum election_reason reason);
+// How long before the deadline a term has to be revoked, so that all of the group can stop.
+int64_t graces_ns(const struct election *election, uint32_t head);
 // An acknowledged claim.
-void grant_lease(struct election *election, struct election_update *update, uint32_t lease, uint64_t term);
+void grant_lease(struct election *election, struct election_update *update, uint32_t head, uint64_t term);
 // Ends every term at once (rule 11).
 void lose_session(struct election *election, struct election_update *update);
+
+// Another candidate is better (S3).
+static inline bool has_better(const struct election_lease *l)
+{
+	return !uuid_is_none(&l->rival.session) && l->rival.priority > l->timing.priority;
+}
 
 void answer_reply(struct election *election, struct election_update *update, const struct exchange_reply *reply);
 // The exchange that is out brought nothing.
@@ -58,5 +82,27 @@ void answer_failure(
 void plan_exchange(struct election *election, struct election_update *update);
 // Whether and from when on this daemon may claim the lease.
 int64_t plan_claim_at(const struct election *election, const struct election_lease *l);
+// How long after a refused claim or release it is tried again: a row was locked, or somebody was quicker.
+int64_t retry_ns(const struct election *election);
+
+// operate.c. Whether what the session's row says it offers has to be written again; writes it.
+void review_offers(struct election *election);
+void add_offers(struct election *election, struct exchange_request *request);
+// When a cool-down ends, which makes an offer of a lease again; nothing else would say so.
+int64_t offer_at(const struct election *election, const struct election_lease *l);
+// When a better node gets the lease that is led here (S3).
+int64_t prefer_at(const struct election *election, const struct election_lease *l);
+// Some lease waits for a better node, and so needs to know at once when that is gone.
+bool prefers(const struct election *election);
+// The row was just seen: somebody else is meant to claim it first, or the leader here is asked to end its term.
+void wait_for_others(struct election *election, struct election_lease *l);
+void obey_ask(struct election *election, struct election_update *update, uint32_t lease);
+// What the operation that is going on, or a preference, adds to the exchange; what its reply says of them.
+void add_operation(struct election *election, struct exchange_request *request);
+void take_candidates(struct election *election, const struct exchange_reply *reply);
+void take_paused(struct election *election, struct election_update *update, const struct exchange_reply *reply);
+void take_operation(struct election *election, struct election_update *update, const struct exchange_reply *reply);
+// Ends the operation that is going on.
+void end_operation(struct election *election, struct election_update *update, enum election_result result);
 
 #endif

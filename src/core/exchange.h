@@ -4,8 +4,8 @@
 // A driver carries a request out as these statements, in this order, each committed by itself (rule 13), the
 // whole in one round trip where the database can:
 //
-//   1. session  CREATE inserts the row (session, node, seq 1, lease_ms); RENEW is `seq = seq + 1` by id alone
-//               (rule 11); DELETE removes it.
+//   1. session  CREATE inserts the row (session, node, seq 1, lease_ms, offers); RENEW is `seq = seq + 1` by id alone
+//               (rule 11), and `offers` where `publish`; DELETE removes it.
 //   2. adopt    where `adopt`: tenure_store takes `incarnation` and generation = max(generation + 1, the server's
 //               Unix time in microseconds), unless it holds that incarnation already (rules 3 and 5). Terms grow
 //               slower than that, so those that a replica lost are not repeated.
@@ -13,21 +13,30 @@
 //               existing row is left alone.
 //   4. change   one statement that skips locked rows (rule 14); all but the release only where the server's
 //               incarnation equals `incarnation`:
-//               release: session becomes NULL where (component, session, term) are mine;
+//               release: session becomes NULL where (component, session, term) are mine; the term's history row
+//                        gets its end and `reason`;
 //               sweep:   deletes session rows by (id, seq) that no lease names;
 //               kill:    deletes the session rows (holder, holder_seq) that claims name, by compare-and-swap
 //                        (rule 4), unless the holder is this session or is gone;
-//               claim:   only where tenure_store's incarnation equals `incarnation` too, and this session's
-//                        row is there. Takes a row
+//               claim:   only where tenure_store's incarnation equals `incarnation` too and the fleet is not paused,
+//                        and this session's row is there. Takes a row
 //                          whose session is NULL, or
 //                          whose (session, term) are the claim's (holder, term), and that session is this
 //                          session itself (rule 7), was killed in this statement, or has no row;
 //                        writes session, node, generation = tenure_store's, acquired_at, changed_at, and
 //                        term = term + 1, or max(term + 1, generation) where the row's generation was another
-//                        (rule 5); and answers the term in a grant (R18).
+//                        (rule 5); and answers the term in a grant (R18). A history row that is still open gets its
+//                        end and the reason "lost", and the new term gets one. Of a component's history, what is
+//                        older or more than the store was told to keep is deleted.
 //               A release, kill or claim that changed a row is announced (NOTIFY) to the other daemons.
-//   5. report   where `report`: a row for every name the store was opened with, read after the changes;
-//               where `strays`: the sessions that no lease names, longest unrenewed first.
+//   5. ask      where `ask`: tenure_ask takes (component, term, target, cooldown_ms) if the lease's row has that term
+//               and a session; announced.
+//               where `pause` is not EXCHANGE_PAUSE_LEAVE: tenure_store says so; announced.
+//   6. report   where `report`: a row for every name the store was opened with, read after the changes, and whether
+//               the fleet is paused;
+//               where `strays`: the sessions that no lease names, longest unrenewed first;
+//               where `candidates`: what the sessions offer;
+//               where `history_count`: that many past terms, the newest first.
 //
 // The server's incarnation is read in every exchange, in the first and the last statement; where they differ the
 // outcome is EXCHANGE_UNKNOWN.
@@ -40,6 +49,9 @@
 #define EXCHANGE_TEXT_SIZE 320
 // The most sessions without a lease that one exchange reports or sweeps.
 #define EXCHANGE_STRAYS 16
+// The history of every lease.
+#define EXCHANGE_EVERY_LEASE UINT32_MAX
+#define EXCHANGE_REASON_SIZE 24
 
 // Which life of the database server it is; compared for equality only. Empty: not known.
 struct incarnation {
@@ -58,10 +70,17 @@ enum exchange_session_op {
 	EXCHANGE_SESSION_DELETE,
 };
 
+enum exchange_pause {
+	EXCHANGE_PAUSE_LEAVE,
+	EXCHANGE_PAUSE_SET,
+	EXCHANGE_PAUSE_CLEAR,
+};
+
 // A lease is named by its index in the names the store was opened with.
 struct exchange_release {
 	uint32_t lease;
 	uint64_t term;
+	const char *reason; // why it ended, for the history: a word that outlives the exchange
 };
 
 struct exchange_claim {
@@ -78,6 +97,20 @@ struct exchange_stray {
 	int64_t lease_ms; // reported; a sweep does not need it
 };
 
+// This session would lead that lease: it has a worker, and is not kept from it by its configuration.
+struct exchange_offer {
+	uint32_t lease;
+	int32_t priority; // larger is better
+};
+
+// The leader of that term is asked to end it (S2).
+struct exchange_ask {
+	uint32_t lease;
+	uint64_t term;
+	struct uuid target;  // who is to lead next; none: anybody but this leader
+	int64_t cooldown_ms; // for which this leader stays away; -1: as it is configured
+};
+
 struct exchange_request {
 	uint64_t number; // grows with every request; names its reply
 	struct uuid session;
@@ -86,6 +119,11 @@ struct exchange_request {
 	bool adopt;
 	bool report;
 	bool strays;
+	bool candidates;
+	bool publish;
+	enum exchange_pause pause;
+	uint32_t history_lease;         // or EXCHANGE_EVERY_LEASE
+	uint32_t history_count;         // 0: none is wanted
 	struct incarnation incarnation; // the one the claims rely on
 	const struct exchange_release *releases;
 	size_t release_count;
@@ -93,6 +131,9 @@ struct exchange_request {
 	size_t claim_count;
 	const struct exchange_stray *sweeps;
 	size_t sweep_count;
+	const struct exchange_offer *offers;
+	size_t offer_count;
+	const struct exchange_ask *ask; // NULL: none
 };
 
 // Told apart because they call for different things (R7).
@@ -115,6 +156,29 @@ struct exchange_row {
 	int64_t holder_lease_ms;
 	int64_t holder_age_us; // since its last renewal, by the server's clock: a hint when to look, never a proof
 	int64_t since_ms;      // since the row was acquired, by the server's clock, for people
+	bool asked;            // its term is asked to end, or was: see struct exchange_ask
+	struct uuid target;
+	int64_t cooldown_ms;
+};
+
+struct exchange_candidate {
+	uint32_t lease;
+	int32_t priority;
+	struct uuid session;
+	int64_t seq;
+	int64_t lease_ms;
+	int64_t age_us; // since its last renewal, by the server's clock, for people
+	char node[NAME_BYTES + 1];
+};
+
+// A term as it is remembered, for people: by the server's clock.
+struct exchange_past {
+	uint32_t lease;
+	uint64_t term;
+	char node[NAME_BYTES + 1];
+	int64_t from_ms; // Unix time
+	int64_t to_ms;   // 0: it has not ended
+	char reason[EXCHANGE_REASON_SIZE];
 };
 
 struct exchange_grant {
@@ -137,6 +201,12 @@ struct exchange_reply {
 	size_t row_count;
 	struct exchange_stray strays[EXCHANGE_STRAYS];
 	size_t stray_count;
+	bool asked;                  // the ask was written
+	char paused[NAME_BYTES + 1]; // with a report: the node through which the fleet was paused; empty: it is not
+	const struct exchange_candidate *candidates; // in no order
+	size_t candidate_count;
+	const struct exchange_past *past;
+	size_t past_count;
 	char text[EXCHANGE_TEXT_SIZE]; // what went wrong and what to do, without secrets; if OK, a warning or nothing
 };
 

@@ -37,7 +37,10 @@ int64_t plan_claim_at(const struct election *e, const struct election_lease *l)
 {
 	if (l->state != LEASE_CANDIDATE || e->stopping || e->session_state != SESSION_LIVE || !l->seen)
 		return ELECTION_NEVER;
+	if (e->paused && RULE(PAUSE_HOLDS))
+		return ELECTION_NEVER;
 	int64_t at = max_ns(max_ns(l->cooldown_until, l->retry_at), believed_at(e));
+	at = max_ns(at, l->others_until);
 	bool held = !uuid_is_none(&l->row.holder) && l->row.holder_alive && !row_is_mine(e, &l->row);
 	return held ? max_ns(at, kill_at(l)) : at;
 }
@@ -51,7 +54,7 @@ static int64_t lease_exchange_at(const struct election *e, const struct election
 	case LEASE_RELEASING:
 		return l->retry_at;
 	case LEASE_LEADING:
-		return l->verified ? ELECTION_NEVER : e->now;
+		return l->verified ? prefer_at(e, l) : e->now;
 	case LEASE_CLAIMING:
 	case LEASE_DRAINING:
 	case LEASE_STATES:
@@ -71,17 +74,24 @@ static int64_t renewal_at(const struct election *e, bool holds)
 	return e->renew_soon ? e->now : e->renewed_at + renewal_interval_ns(e, holds);
 }
 
+static bool wants_more(const struct election *e)
+{
+	return e->publish || e->operation.kind != OPERATION_NONE || e->ask.term != 0;
+}
+
 static struct plan make_plan(const struct election *e)
 {
 	struct plan plan = {.at = ELECTION_NEVER};
 	for (uint32_t i = 0; i < e->lease_count; i++) {
 		const struct election_lease *l = &e->leases[i];
+		if (!is_head(e, i))
+			continue;
 		plan.holds |= is_held(l);
 		plan.follows |= !is_held(l) || !l->verified;
-		plan.at = min_ns(plan.at, lease_exchange_at(e, l));
+		plan.at = min_ns(plan.at, min_ns(lease_exchange_at(e, l), offer_at(e, l)));
 	}
 	plan.at = min_ns(plan.at, renewal_at(e, plan.holds));
-	if (!e->fresh || e->session_state != SESSION_LIVE || (e->hinted && plan.follows))
+	if (!e->fresh || e->session_state != SESSION_LIVE || e->hinted || wants_more(e))
 		plan.at = e->now;
 	plan.at = max_ns(plan.at, e->backoff_until);
 	return plan;
@@ -91,9 +101,14 @@ static void add_releases(struct election *e, struct exchange_request *request)
 {
 	for (uint32_t i = 0; i < e->lease_count; i++) {
 		struct election_lease *l = &e->leases[i];
-		if (l->state == LEASE_RELEASING && (e->now >= l->retry_at || e->stopping))
-			e->releases[request->release_count++] =
-				(struct exchange_release){.lease = i, .term = l->release_term};
+		if (l->state != LEASE_RELEASING || (e->now < l->retry_at && !e->stopping))
+			continue;
+		l->release_number = e->number + 1;
+		e->releases[request->release_count++] = (struct exchange_release){
+			.lease = i,
+			.term = l->release_term,
+			.reason = election_reason_name(l->release_reason),
+		};
 	}
 }
 
@@ -101,7 +116,7 @@ static void add_claims(struct election *e, struct election_update *u, struct exc
 {
 	for (uint32_t i = 0; e->fresh && i < e->lease_count; i++) {
 		struct election_lease *l = &e->leases[i];
-		if (e->now < plan_claim_at(e, l))
+		if (!is_head(e, i) || e->now < plan_claim_at(e, l))
 			continue;
 		e->claims[request->claim_count++] = (struct exchange_claim){
 			.lease = i,
@@ -133,7 +148,7 @@ static enum exchange_session_op choose_session_op(const struct election *e, cons
 {
 	if (e->session_state == SESSION_NONE)
 		return EXCHANGE_SESSION_CREATE;
-	if (e->session_state == SESSION_UNSURE || claims)
+	if (e->session_state == SESSION_UNSURE || claims || e->publish)
 		return EXCHANGE_SESSION_RENEW;
 	// A renewal that is due soon goes along with what goes now: one exchange a tick.
 	int64_t soon = e->now + renewal_interval_ns(e, plan->holds) / 4;
@@ -157,10 +172,15 @@ static void submit(struct election *e, struct election_update *u, struct exchang
 	request->releases = e->releases;
 	request->claims = e->claims;
 	request->sweeps = e->sweeps;
+	request->offers = e->offers;
 	e->busy = true;
 	e->sent_at = e->now;
 	e->sent_op = request->session_op;
 	e->sent_strays = request->strays;
+	e->sent_report = request->report;
+	e->sent_candidates = request->candidates;
+	e->sent_publish = request->publish;
+	e->publish = e->publish && !request->publish;
 	e->hinted = false;
 	e->renew_soon = false;
 	u->submit = true;
@@ -173,10 +193,18 @@ static void send_exchange(struct election *e, struct election_update *u, const s
 	struct exchange_request request = {0};
 	add_releases(e, &request);
 	add_claims(e, u, &request);
+	e->publish |= e->stopping && request.release_count > 0;
 	request.adopt = request.claim_count > 0 && !incarnation_equal(&e->server, &e->believed);
 	request.session_op = choose_session_op(e, plan, request.claim_count > 0);
-	request.report = plan->follows || !e->fresh;
+	// Who leads everything looks at what others ask for: when it is told, and now and then.
+	request.report = plan->follows || !e->fresh || e->hinted || e->deaf || e->now >= e->report_at;
 	request.strays = request.report && e->now >= e->strays_at;
+	request.candidates = request.strays || (request.report && prefers(e));
+	// An exchange that was given up may yet write what it had to say: it is said again and again.
+	bool again = request.session_op == EXCHANGE_SESSION_RENEW && e->now >= e->publish_at;
+	if (request.session_op == EXCHANGE_SESSION_CREATE || e->publish || again)
+		add_offers(e, &request);
+	add_operation(e, &request);
 	if (e->fresh)
 		add_sweeps(e, &request);
 	if (request.session_op == EXCHANGE_SESSION_CREATE)
@@ -205,6 +233,7 @@ void plan_exchange(struct election *e, struct election_update *u)
 	e->exchange_at = ELECTION_NEVER;
 	if (e->session_state == SESSION_CLOSED)
 		return;
+	review_offers(e);
 	struct plan plan = make_plan(e);
 	if (e->stopping && (!plan.holds || !RULE(CLOSE_SESSION_LAST))) {
 		close_session(e, u);

@@ -23,6 +23,13 @@ enum rule {
 	RULE_RESUMED_WAITS,         // a resumed term is not extended before its worker is back
 	RULE_EXACT_RELEASE,         // W13: a late release never frees the next term
 	RULE_CLOSE_SESSION_LAST,    // the session is deleted only when no token is valid
+	RULE_PAUSE_HOLDS,           // S2: nobody is elected while the fleet is paused
+	RULE_TARGET_FIRST,          // S2: a lease that was transferred waits for whom it is meant
+	RULE_GROUP_WHOLE,           // W19: a group leads where all of its components have a worker
+	RULE_GROUP_FALLS,           // W19: one component that ends ends them all
+	RULE_START_IN_ORDER,        // W19
+	RULE_STOP_IN_ORDER,         // W19
+	RULE_BETTER_LASTS,          // S3: a better node has to be there for prefer_after
 	RULE_COUNT
 };
 

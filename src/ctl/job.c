@@ -38,6 +38,7 @@ static void set_number(const char *name, uint64_t number)
 static void set_environment(const struct job_setup *setup)
 {
 	setenv("TENURE_COMPONENT", setup->component, 1);
+	setenv("TENURE_LEASE", setup->lease, 1);
 	setenv("TENURE_SOCKET", setup->socket_path, 1);
 	set_number("TENURE_TERM", setup->term);
 	if (setup->notify_socket)

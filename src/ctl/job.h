@@ -27,6 +27,7 @@ struct job {
 struct job_setup {
 	char *const *command;
 	const char *component;
+	const char *lease;
 	uint64_t term;
 	const char *socket_path;
 	const char *notify_socket; // NULL: none

@@ -107,6 +107,7 @@ static void start_command(struct run *run)
 	struct guard_setup setup = {
 		.job = {.command = run->command,
 			.component = run->component,
+			.lease = tenure_lease(run->tenure),
 			.term = tenure_term(run->tenure),
 			.socket_path = run->socket_path,
 			.notify_socket = run->notify ? run->ready.address : NULL,

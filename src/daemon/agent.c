@@ -26,6 +26,8 @@ static void supply_id(struct agent *agent)
 static void show_term(struct agent *agent, uint32_t lease)
 {
 	const struct election_token *token = &agent->leases[lease].token;
+	const char *name = config_lease_name(agent->setup.config, agent->leases[lease].head);
+	page_set_lease(agent->setup.runtime->page, (uint32_t)agent->slots[lease], page_lease_mark(name));
 	page_set(agent->setup.runtime->page, (uint32_t)agent->slots[lease],
 		&(struct page_term){
 			.term = token->term,
@@ -106,8 +108,10 @@ static void tell(struct agent *agent, const struct election_note *note)
 		count_state(agent, note);
 		break;
 	case NOTE_STORE:
+	case NOTE_PAUSED:
 		agent->status_changed = true;
 		break;
+	case NOTE_OPERATED:
 	case NOTE_STARTED:
 	case NOTE_CLEARED:
 	case NOTE_SESSION:
@@ -155,9 +159,10 @@ static void step_once(struct agent *agent, struct election_event *event)
 	election_step(&agent->election, event, update);
 	if (update->abort)
 		give_up(agent, event->now - sent_at);
-	// A worker that is told looks at the page: it comes first.
-	show_terms(agent);
+	// A worker that is told looks at the page: it comes first. And a session that is lost is not to be resumed
+	// once a term of it looks over there, though its worker was not told.
 	show_session(agent);
+	show_terms(agent);
 	server_answer(agent->server, update->answer);
 	for (size_t i = 0; i < update->note_count; i++) {
 		tell(agent, &update->notes[i]);
@@ -277,8 +282,10 @@ static int allocate(struct agent *agent)
 	agent->leases = calloc(count, sizeof *agent->leases);
 	agent->releases = calloc(count, sizeof *agent->releases);
 	agent->claims = calloc(count, sizeof *agent->claims);
+	agent->offers = calloc(count, sizeof *agent->offers);
 	agent->slots = calloc(count, sizeof *agent->slots);
-	bool all = agent->update.notes && agent->leases && agent->releases && agent->claims && agent->slots;
+	bool all = agent->update.notes && agent->leases && agent->releases && agent->claims && agent->offers &&
+		   agent->slots;
 	return all ? 0 : -ENOMEM;
 }
 
@@ -305,9 +312,10 @@ static int init_election(struct agent *agent, int64_t now)
 		return -ENOMEM;
 	for (size_t i = 0; i < config->component_count; i++)
 		timings[i] = agent_lease_timing(&config->components[i]);
-	election_init(&agent->election, &timing, timings, (uint32_t)config->component_count, agent->leases,
-		agent->releases, agent->claims, now);
+	struct election_room room = agent_room(agent);
+	election_init(&agent->election, &timing, timings, (uint32_t)config->component_count, &room, now);
 	free(timings);
+	agent_group(agent, config, 0);
 	return 0;
 }
 
@@ -324,6 +332,15 @@ void agent_take_slots(struct agent *agent, size_t first)
 			log_text("does", "nobody joins them before tenured is stopped and started"));
 }
 
+void agent_group(struct agent *agent, const struct config *config, size_t first)
+{
+	for (size_t i = first; i < config->component_count; i++) {
+		size_t head = config_group_head(config, i);
+		if (head != i)
+			election_group(&agent->election, (uint32_t)i, (uint32_t)head);
+	}
+}
+
 static int open_store(struct agent *agent)
 {
 	const struct config *config = agent->setup.config;
@@ -331,7 +348,7 @@ static int open_store(struct agent *agent)
 	if (!names)
 		return -ENOMEM;
 	for (size_t i = 0; i < config->component_count; i++)
-		names[i] = config->components[i].name;
+		names[i] = config_lease_name(config, i);
 	int error = store_new(&agent->store, agent->setup.driver, agent->setup.store, names, config->component_count);
 	free(names);
 	if (error < 0)
@@ -419,6 +436,7 @@ void agent_free(struct agent *agent)
 	free(agent->leases);
 	free(agent->releases);
 	free(agent->claims);
+	free(agent->offers);
 	free(agent->slots);
 	free(agent);
 }

@@ -16,6 +16,7 @@ struct agent {
 	struct election_lease *leases;
 	struct exchange_release *releases;
 	struct exchange_claim *claims;
+	struct exchange_offer *offers;
 	int *slots;
 	size_t room;               // of these arrays, in leases
 	struct page_session shown; // as the page has it; id none: nothing
@@ -43,10 +44,17 @@ static inline const char *agent_component(const struct agent *agent, uint32_t le
 	return agent->setup.config->components[lease].name;
 }
 
+static inline struct election_room agent_room(const struct agent *agent)
+{
+	return (struct election_room){agent->leases, agent->releases, agent->claims, agent->offers};
+}
+
 // agent.c: steps the election and carries out what it says.
 void agent_step(struct agent *agent, const struct election_event *event);
 // Slots of the terms page for the leases from `first` on; -1 where there is none left.
 void agent_take_slots(struct agent *agent, size_t first);
+// Tells the election which of the leases from `first` on share another one's (W19).
+void agent_group(struct agent *agent, const struct config *config, size_t first);
 struct election_lease_timing agent_lease_timing(const struct config_component *component);
 
 // configure.c: tells the election which leases are there only until they are released.

@@ -57,6 +57,7 @@ struct config_http {
 
 struct config_component {
 	char *name;
+	char *group; // whose lease it shares (W19); NULL: it has its own
 	int64_t stop_grace_ns;
 	int64_t start_timeout_ns;
 	int64_t cooldown_ns;
@@ -102,6 +103,12 @@ void config_free(struct config *config);
 void config_component_done(struct config_component *component);
 // The longest stop_grace with which enough renewals fit before a worker is told to stop (W24).
 int64_t config_grace_longest(const struct config_store *store);
+// What the component takes to be stopped, with all of its group: they stop one after the other (W19).
+int64_t config_group_grace(const struct config *config, const struct config_component *component);
+// The first component of the same group: whose lease the component at `index` shares. Itself where it is alone.
+size_t config_group_head(const struct config *config, size_t index);
+// The lease's name in the database: the group's for its head, else the component's own.
+const char *config_lease_name(const struct config *config, size_t index);
 
 // Prints a file that config_load() reads as the same configuration, but for secrets, which are left out. 0 or -errno.
 int config_dump(const struct config *config, FILE *stream) MUST_CHECK;

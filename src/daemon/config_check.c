@@ -63,6 +63,11 @@ static void set_defaults(
 	}
 }
 
+static size_t stop_grace_index(void)
+{
+	return config_option_index(config_option_find(CONFIG_COMPONENT, "stop_grace"));
+}
+
 static void set_all_defaults(const struct config_load *load)
 {
 	set_defaults(load, CONFIG_TENURE, find(load, "tenure"), load->config);
@@ -71,6 +76,10 @@ static void set_all_defaults(const struct config_load *load)
 	for (const struct config_section *section = load->sections; section != NULL; section = section->hh.next) {
 		if (section->scope == CONFIG_COMPONENT)
 			set_defaults(load, CONFIG_COMPONENT, section, config_section_fields(load, section));
+	}
+	for (const struct config_section *section = load->sections; section != NULL; section = section->hh.next) {
+		if (section->scope == CONFIG_COMPONENT && section->option_lines[stop_grace_index()] == 0)
+			config_share_grace(load->config, config_section_fields(load, section));
 	}
 }
 
@@ -214,23 +223,25 @@ static void check_component(const struct config_load *load, const struct config_
 {
 	const struct config_store *store = &load->config->store;
 	const struct config_component *component = config_section_fields(load, section);
+	int64_t grace_ns = config_group_grace(load->config, component);
 	char renew[CONFIG_DURATION_SIZE], timeout[CONFIG_DURATION_SIZE], grace[CONFIG_DURATION_SIZE],
 		lease[CONFIG_DURATION_SIZE];
 	show(store->renew_ns, renew);
 	show(store->timeout_ns, timeout);
-	show(component->stop_grace_ns, grace);
+	show(grace_ns, grace);
 	show(store->lease_ns, lease);
 	const unsigned line = line_of(section, "stop_grace");
-	if (store->renew_ns + store->timeout_ns + component->stop_grace_ns >= store->lease_ns)
+	const char *whose = component->group ? "stop_grace of its whole group" : "stop_grace";
+	if (store->renew_ns + store->timeout_ns + grace_ns >= store->lease_ns)
 		config_report(load, line, section->name, "stop_grace",
-			"renew + timeout + stop_grace = %s + %s + %s is not shorter than lease = %s; shorten one or "
+			"renew + timeout + %s = %s + %s + %s is not shorter than lease = %s; shorten one or "
 			"lengthen the lease",
-			renew, timeout, grace, lease);
-	else if (component->stop_grace_ns > config_grace_longest(store))
+			whose, renew, timeout, grace, lease);
+	else if (grace_ns > config_grace_longest(store))
 		config_report(load, line, section->name, "stop_grace",
-			"%d renewals with renew = %s and timeout = %s do not fit into lease - stop_grace = %s - %s; "
+			"%d renewals with renew = %s and timeout = %s do not fit into lease - %s = %s - %s; "
 			"shorten one or lengthen the lease",
-			ATTEMPTS, renew, timeout, lease, grace);
+			ATTEMPTS, renew, timeout, whose, lease, grace);
 }
 
 static void check_components(const struct config_load *load)
@@ -245,8 +256,10 @@ static void check_times(const struct config_load *load)
 	if (!is_store_good(load))
 		return;
 	for (const struct config_section *section = load->sections; section != NULL; section = section->hh.next) {
-		if (section->scope == CONFIG_COMPONENT)
+		if (section->scope == CONFIG_COMPONENT) {
+			config_check_group(load, section);
 			check_component(load, section);
+		}
 	}
 }
 

@@ -47,6 +47,7 @@ static const struct config_option options[] = {
 
 	{CONFIG_HTTP, "listen", &config_listen, FIELD(http.listen), .fallback = NULL},
 
+	{CONFIG_COMPONENT, "group", &config_name, COMPONENT_FIELD(group), .fallback = NULL},
 	{CONFIG_COMPONENT, "stop_grace", &config_duration, COMPONENT_FIELD(stop_grace_ns), .fallback = "lease / 5",
 	 .low_ns = 0, .high_ns = MINUTES(10), .base = FIELD(store.lease_ns), .divisor = 5},
 	{CONFIG_COMPONENT, "start_timeout", &config_duration, COMPONENT_FIELD(start_timeout_ns), .fallback = "30s",

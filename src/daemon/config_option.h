@@ -74,6 +74,10 @@ void *config_section_fields(const struct config_load *load, const struct config_
 void config_report(const struct config_load *load, unsigned line, const char *section, const char *key,
 	const char *format, ...) PRINTF_LIKE(5, 6);
 
+// config_group.c: the default stop_grace is shared by a group; its name has to be nobody else's.
+void config_share_grace(const struct config *config, struct config_component *component);
+void config_check_group(const struct config_load *load, const struct config_section *section);
+
 // Gives what is not in the file its default, and holds all of it against each other (W24).
 void config_complete(const struct config_load *load);
 

@@ -141,6 +141,17 @@ static int parse_node(const char *text, const struct config_env *env, void *fiel
 	return 0;
 }
 
+static int parse_name(const char *text, const struct config_env *env, void *field, char why[static CONFIG_WHY_BYTES])
+{
+	(void)env;
+	if (!name_is_valid(text)) {
+		SAY(why, "\"%.80s\" is no name; 1 to %d letters, digits and . _ - :", text, NAME_BYTES);
+		return -EINVAL;
+	}
+	return take_string(text, field, why);
+}
+
+const struct config_kind config_name = {parse_name, print_string, clear_string};
 const struct config_kind config_node = {parse_node, print_string, clear_string};
 
 // ---- path ----

@@ -17,6 +17,7 @@ struct config_kind {
 	void (*clear)(void *field); // NULL: it owns nothing
 };
 
+extern const struct config_kind config_name;
 extern const struct config_kind config_node;     // char *
 extern const struct config_kind config_path;     // char *
 extern const struct config_kind config_group;    // char *

@@ -21,13 +21,16 @@ static int grow_arrays(struct agent *agent, size_t count)
 	if (error == 0)
 		error = array_grow(&agent->claims, count, sizeof *agent->claims);
 	if (error == 0)
+		error = array_grow(&agent->offers, count, sizeof *agent->offers);
+	if (error == 0)
 		error = array_grow(&agent->slots, count, sizeof *agent->slots);
 	if (error == 0)
 		error = metrics_reserve(&agent->metrics, count, clock_now_ns());
 	if (error == 0)
 		agent->room = count;
 	// Those that did grow are somewhere else now.
-	election_grow(election, election->lease_count, agent->leases, agent->releases, agent->claims);
+	struct election_room room = agent_room(agent);
+	election_grow(election, election->lease_count, &room);
 	server_configure(agent->server, agent->setup.config, agent->slots);
 	return error;
 }
@@ -38,7 +41,7 @@ static int name_leases(struct agent *agent, const struct config *config)
 	if (!names)
 		return -ENOMEM;
 	for (size_t i = 0; i < config->component_count; i++)
-		names[i] = config->components[i].name;
+		names[i] = config_lease_name(config, i);
 	int error = store_set_names(agent->store, names, config->component_count);
 	free(names);
 	return error;
@@ -83,7 +86,9 @@ void agent_configure(struct agent *agent, const struct config *config)
 {
 	const struct config *before = agent->setup.config;
 	uint32_t known = agent->election.lease_count, count = (uint32_t)config->component_count;
-	election_grow(&agent->election, count, agent->leases, agent->releases, agent->claims);
+	struct election_room room = agent_room(agent);
+	election_grow(&agent->election, count, &room);
+	agent_group(agent, config, known);
 	agent->setup.config = config;
 	agent_take_slots(agent, known);
 	server_configure(agent->server, config, agent->slots);

@@ -13,6 +13,10 @@ static enum log_level lease_level(const struct election_note *note)
 
 static void journal_lease(const struct agent *agent, const struct election_note *note)
 {
+	// The rest of its group goes on without it.
+	bool begins = note->to == LEASE_CANDIDATE || note->to == LEASE_CLAIMING || note->to == LEASE_LEADING;
+	if (agent->setup.config->components[note->lease].removed && begins)
+		return;
 	const char *reason = note->reason == REASON_NONE ? NULL : election_reason_name(note->reason);
 	log_write(lease_level(note), "lease",
 		LOG_FIELDS(log_text("component", agent_component(agent, note->lease)),
@@ -64,7 +68,7 @@ static void journal_store(struct agent *agent, const struct election_note *note)
 
 static void journal_leader(const struct agent *agent, const struct election_note *note)
 {
-	const struct exchange_row *row = &agent->leases[note->lease].row;
+	const struct exchange_row *row = &election_head(&agent->election, note->lease)->row;
 	log_debug("leader", log_text("component", agent_component(agent, note->lease)),
 		log_text("node", uuid_is_none(&row->holder) ? "" : row->node), log_uint("term", note->term));
 }
@@ -103,6 +107,8 @@ void journal_note(struct agent *agent, const struct election_note *note)
 	case NOTE_STARTED:
 	case NOTE_CLEARED:
 	case NOTE_SEAT_VACANT:
+	case NOTE_PAUSED:
+	case NOTE_OPERATED:
 	default:
 		break;
 	}

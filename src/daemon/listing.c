@@ -7,54 +7,54 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static bool is_ours(const struct election_lease *lease)
+static bool is_ours(const struct election_lease *head)
 {
-	return lease->state == LEASE_LEADING || lease->state == LEASE_DRAINING;
+	return head->state == LEASE_LEADING || head->state == LEASE_DRAINING;
 }
 
-static const char *leader_of(const struct server *server, const struct election_lease *lease)
+static const char *leader_of(const struct server *server, const struct election_lease *head)
 {
-	if (is_ours(lease))
+	if (is_ours(head))
 		return server->setup.config->node;
-	return lease->row.holder_alive && !uuid_is_none(&lease->row.holder) ? lease->row.node : "";
+	return head->row.holder_alive && !uuid_is_none(&head->row.holder) ? head->row.node : "";
 }
 
-static uint64_t term_of(const struct election_lease *lease)
+static uint64_t term_of(const struct election_lease *head)
 {
-	return is_ours(lease) ? lease->token.term : lease->row.term;
+	return is_ours(head) ? head->held_term : head->row.term;
 }
 
-static const char *role_of(const struct election_lease *lease)
+static const char *role_of(const struct election_lease *head, enum seat_state seat)
 {
-	if (lease->state == LEASE_LEADING)
+	if (head->state == LEASE_LEADING)
 		return "leader";
-	if (lease->state == LEASE_DRAINING)
+	if (head->state == LEASE_DRAINING)
 		return "draining";
-	return lease->seat == SEAT_VACANT ? "idle" : "standby";
+	return seat == SEAT_VACANT ? "idle" : "standby";
 }
 
 // Since the row was acquired, by the server's clock up to the last report and by ours from there.
-static int64_t since_ms(const struct server *server, const struct election_lease *lease, int64_t now)
+static int64_t since_ms(const struct server *server, const struct election_lease *head, int64_t now)
 {
-	if (!lease->row.exists || uuid_is_none(&lease->row.holder))
+	if (!head->row.exists || uuid_is_none(&head->row.holder))
 		return 0;
-	return lease->row.since_ms + whole_ms(now - *server->setup.reported_at);
+	return head->row.since_ms + whole_ms(now - *server->setup.reported_at);
 }
 
 bool server_row(const struct server *server, uint32_t index, struct server_row *ret)
 {
 	const struct election *election = server->setup.election;
-	const struct election_lease *lease = &election->leases[index];
+	const struct election_lease *lease = &election->leases[index], *head = election_head(election, index);
 	if (!server_shows(server, index))
 		return false;
 	int64_t now = clock_now_ns();
 	bool valid = election_token_valid(&lease->token, now);
 	*ret = (struct server_row){
 		.component = server_component(server, index),
-		.role = role_of(lease),
-		.leader = leader_of(server, lease),
-		.term = term_of(lease),
-		.since_ms = since_ms(server, lease, now),
+		.role = role_of(head, lease->seat),
+		.leader = leader_of(server, head),
+		.term = term_of(head),
+		.since_ms = since_ms(server, head, now),
 		.valid = valid,
 		.ttl_ns = valid ? lease->token.deadline - now : 0,
 		.worker = seat_state_name(lease->seat),
@@ -91,12 +91,12 @@ static void put_row(struct client *client, uint32_t index)
 static void put_leader(struct client *client, uint32_t index)
 {
 	const struct server *server = client->server;
-	const struct election_lease *lease = &server->setup.election->leases[index];
+	const struct election_lease *head = election_head(server->setup.election, index);
 	struct line_writer writer;
 	line_begin(&writer, &client->output, wire_word_name(WIRE_LEADER));
 	line_field(&writer, "component", server_component(server, index));
-	line_field(&writer, "node", leader_of(server, lease));
-	line_field_u64(&writer, "term", term_of(lease));
+	line_field(&writer, "node", leader_of(server, head));
+	line_field_u64(&writer, "term", term_of(head));
 	client_end_line(client, &writer);
 }
 

@@ -140,6 +140,37 @@ static void count_component(
 		report->changed++;
 }
 
+// A lease is one for as long as the daemon runs: a component goes to another group at a restart. False: no memory.
+static bool keep_group(const struct config_component *before, const struct config_component *after,
+	struct config_component *merged, struct reload_report *report)
+{
+	if (after && !same_text(before->group, after->group))
+		add_restart(report, before->name, "group");
+	merged->group = before->group ? strdup(before->group) : NULL;
+	return !before->group || merged->group;
+}
+
+// The names of leases stay theirs, also where what had them was removed.
+static bool is_taken(const struct config *config, const struct config_component *component)
+{
+	for (size_t i = 0; i < config->component_count; i++) {
+		const struct config_component *other = &config->components[i];
+		if (component->group && strcmp(component->group, other->name) == 0)
+			return true;
+		if (other->group && strcmp(component->name, other->group) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool has_taken(const struct config *current, const struct config *next)
+{
+	for (size_t i = 0; i < next->component_count; i++)
+		if (is_taken(current, &next->components[i]))
+			return true;
+	return false;
+}
+
 // `merged` takes over what it takes from `next`; `sorted` is of `next`.
 static int merge(const struct config *current, struct config *next, struct config_component *const *sorted,
 	struct config_component *merged, struct reload_report *report)
@@ -149,16 +180,19 @@ static int merge(const struct config *current, struct config *next, struct confi
 		const struct config_component *before = &current->components[i];
 		struct config_component *after = find(sorted, next->component_count, before->name);
 		merged[i] = (struct config_component){.name = strdup(before->name), .removed = true};
-		if (!merged[i].name)
+		if (!merged[i].name || !keep_group(before, after, &merged[i], report))
 			return -ENOMEM;
 		report->removed += !after && !before->removed;
 		if (!after)
 			continue;
 		fit_grace(&current->store, before->removed ? NULL : before, after, report);
 		count_component(before, after, report);
-		char *name = merged[i].name;
+		struct config_component kept = merged[i];
+		free(after->group);
 		merged[i] = *after;
-		merged[i].name = name;
+		merged[i].name = kept.name;
+		merged[i].group = kept.group;
+		after->group = NULL;
 		after->users = (struct config_users){0};
 		after->removed = true; // taken
 	}
@@ -189,6 +223,18 @@ static void free_components(struct config_component *components, size_t count)
 	free(components);
 }
 
+// As fit_grace(), for those that stop one after the other.
+static bool groups_fit(const struct config_store *store, const struct config *next)
+{
+	for (size_t i = 0; i < next->component_count; i++) {
+		const struct config_component *component = &next->components[i];
+		if (component->group && !component->removed &&
+			config_group_grace(next, component) > config_grace_longest(store))
+			return false;
+	}
+	return true;
+}
+
 static int fail(struct reload_report *report, int error, const char *text)
 {
 	*report = (struct reload_report){0};
@@ -199,6 +245,9 @@ static int fail(struct reload_report *report, int error, const char *text)
 int reload_merge(const struct config *current, struct config *next, struct reload_report *report)
 {
 	*report = (struct reload_report){0};
+	if (has_taken(current, next))
+		return fail(report, -EEXIST,
+			"a group has the name that a component had, or the other way round; that takes a restart");
 	struct config_component **sorted = sort(next);
 	if (!sorted)
 		return fail(report, -ENOMEM, "out of memory");
@@ -217,6 +266,10 @@ int reload_merge(const struct config *current, struct config *next, struct reloa
 	free_components(next->components, next->component_count);
 	next->components = merged;
 	next->component_count = count;
+	if (!groups_fit(&current->store, next))
+		return fail(report, -EINVAL,
+			"the stop_grace of a group does not fit into the lease that is in effect; that takes a "
+			"restart");
 	find_restarts(current, next, report);
 	return 0;
 }

@@ -320,13 +320,13 @@ static void do_resign(struct request *request)
 	if (!may_manage(request) || !take_shown_component(request) || !take_cooldown(request, &event.cooldown_ns))
 		return;
 	event.lease = request->lease;
-	const struct election_lease *lease = &request->server->setup.election->leases[event.lease];
+	const struct election_lease *lease = election_head(request->server->setup.election, event.lease);
 	if (lease->state != LEASE_LEADING) {
 		refuse_resign(request, lease);
 		return;
 	}
 	log_info("resign", log_text("component", server_component(request->server, event.lease)),
-		log_uint("term", lease->token.term), log_int("pid", request->client->peer.pid),
+		log_uint("term", lease->held_term), log_int("pid", request->client->peer.pid),
 		log_int("uid", request->client->peer.uid));
 	seats_step(request->client, &event);
 }

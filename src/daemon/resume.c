@@ -37,10 +37,12 @@ static int check_session(const struct agent *agent, const struct page_session *s
 	return 0;
 }
 
+// Also where a group has the name now: its lease is another one, and nothing is resumed.
 static bool is_configured(const struct config *config, const char *component)
 {
 	for (size_t i = 0; i < config->component_count; i++)
-		if (strcmp(config->components[i].name, component) == 0)
+		if (strcmp(config->components[i].name, component) == 0 ||
+			strcmp(config_lease_name(config, i), component) == 0)
 			return true;
 	return false;
 }
@@ -95,6 +97,10 @@ static int check_terms(const struct agent *agent, int64_t now, uint32_t *ret_cou
 			snprintf(why, PAGE_WHY_SIZE, "%s leads and is not configured any more", component);
 			return -ESTALE;
 		}
+		if (!page_is_of(page, slot, config_lease_name(agent->setup.config, agent->leases[lease].head))) {
+			snprintf(why, PAGE_WHY_SIZE, "%s leads by the lease of another group", component);
+			return -ESTALE;
+		}
 		count++;
 	}
 	*ret_count = count;
@@ -110,14 +116,14 @@ static bool take_term(struct agent *agent, uint32_t slot, int64_t now)
 	if (page_get(agent->setup.runtime->page, slot, now, &component, &term, why) < 0 || term.term == 0 ||
 		term.deadline <= now || find_lease(agent, slot, &lease) < 0)
 		return false;
-	election_resume_term(&agent->election, lease,
-		&(struct election_token){
-			.term = term.term,
-			.deadline = term.deadline,
-			.revoked = (term.flags & PAGE_REVOKED) != 0,
-			.started = (term.flags & PAGE_STARTED) != 0,
-		});
-	agent->leading += !(term.flags & PAGE_REVOKED);
+	struct election_token token = {
+		.term = term.term,
+		.deadline = term.deadline,
+		.revoked = (term.flags & PAGE_REVOKED) != 0,
+		.started = (term.flags & PAGE_STARTED) != 0,
+	};
+	if (!election_resume_term(&agent->election, lease, &token))
+		return false;
 	log_info("resumed", log_text("component", component), log_uint("term", term.term),
 		log_ms("left_ms", term.deadline - now));
 	return true;
@@ -144,6 +150,8 @@ void agent_resume(struct agent *agent, int64_t now)
 	for (uint32_t slot = 0; slot < page_slot_count(page); slot++)
 		if (error < 0 || !take_term(agent, slot, now))
 			page_set(page, slot, &(struct page_term){0});
+	for (uint32_t i = 0; i < agent->election.lease_count; i++)
+		agent->leading += election_head(&agent->election, i)->state == LEASE_LEADING;
 	if (error == 0) {
 		election_resume_session(&agent->election, &agent->shown.id);
 		agent->told_session = agent->shown.id;

@@ -100,6 +100,8 @@ static void welcome(struct client *client, uint32_t lease)
 	line_begin(&writer, &client->output, wire_word_name(WIRE_OK));
 	line_field(&writer, "component", server_component(server, lease));
 	line_field_i64(&writer, "slot", server->setup.slots[lease]);
+	if (server->setup.config->components[lease].group)
+		line_field(&writer, "lease", server_lease(server, lease));
 	client_end_line(client, &writer);
 }
 

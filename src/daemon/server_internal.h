@@ -156,6 +156,12 @@ static inline const char *server_component(const struct server *server, uint32_t
 	return server->setup.config->components[lease].name;
 }
 
+// What its lease is called in the database (W19).
+static inline const char *server_lease(const struct server *server, uint32_t lease)
+{
+	return config_lease_name(server->setup.config, server->setup.election->leases[lease].head);
+}
+
 static inline uint32_t server_component_count(const struct server *server)
 {
 	return (uint32_t)server->setup.config->component_count;
@@ -165,7 +171,7 @@ static inline uint32_t server_component_count(const struct server *server)
 static inline bool server_shows(const struct server *server, uint32_t lease)
 {
 	return !server->setup.config->components[lease].removed ||
-	       server->setup.election->leases[lease].state == LEASE_DRAINING;
+	       election_head(server->setup.election, lease)->state == LEASE_DRAINING;
 }
 
 static inline bool client_output_is_high(const struct client *client)

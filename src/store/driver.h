@@ -32,6 +32,10 @@ struct store_answer {
 	struct exchange_reply *reply;
 	struct exchange_grant *grants;
 	struct exchange_row *rows;
+	struct exchange_past *past; // room for as many as the request wants
+	// Grows as it must: see store_take_offers().
+	struct exchange_candidate *candidates;
+	size_t candidate_room;
 };
 
 struct store_driver {
@@ -64,6 +68,13 @@ void store_text_v(char ret_text[static EXCHANGE_TEXT_SIZE], const char *format, 
 // Sets outcome and text.
 void store_answer_fail(struct store_answer *answer, enum exchange_outcome outcome, const char *format, ...)
 	PRINTF_LIKE(3, 4);
+// What a session offers as its row holds it: "component=priority" with spaces between them; the caller frees it. NULL:
+// no memory.
+char *store_offers_text(const struct exchange_request *request, const struct store_names *names) MUST_CHECK;
+// Adds a candidate for each name in the text that `names` have; `session` has all but lease and priority. What is no
+// offer is skipped: a newer daemon may have written it. False: no memory.
+bool store_take_offers(struct store_answer *answer, const struct store_names *names,
+	const struct exchange_candidate *session, const char *text) MUST_CHECK;
 // Milliseconds from now until `deadline_at` for poll(2), rounded up: 0 where it passed.
 int store_milliseconds_left(int64_t deadline_at);
 // A thread that no signal interrupts; 0 or -errno.

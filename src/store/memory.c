@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The driver without a database: this daemon always leads (W22). Nothing outlives the process.
+// The driver without a database: this daemon always leads (W22). Nothing outlives the process, there are no other
+// candidates to tell, and no history is kept.
 #include "driver.h"
 
 #include "clock.h"
@@ -69,6 +70,7 @@ static void memory_exchange(struct store_link *link, const struct store_call *ca
 	tables_adopt(tables, call->request);
 	tables_missing(tables, call->request);
 	tables_change(tables, call->request, answer->grants, &reply->grant_count);
+	tables_ask(tables, call->request, link->node, reply);
 	tables_report(tables, call->request, answer->rows, reply);
 	reply->connection = 1;
 	reply->outcome = EXCHANGE_OK;

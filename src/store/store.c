@@ -123,7 +123,9 @@ static struct job *job_new(const struct exchange_request *request, int64_t deadl
 	size_t name_count = names->names.count;
 	size_t size = request->release_count * sizeof *request->releases +
 		      request->claim_count * (sizeof *request->claims + sizeof(struct exchange_grant)) +
-		      request->sweep_count * sizeof *request->sweeps + name_count * sizeof(struct exchange_row);
+		      request->sweep_count * sizeof *request->sweeps + request->offer_count * sizeof *request->offers +
+		      name_count * sizeof(struct exchange_row) + request->history_count * sizeof(struct exchange_past) +
+		      (request->ask ? sizeof *request->ask : 0);
 	struct job *job = calloc(1, sizeof *job + size);
 	if (!job)
 		return NULL;
@@ -133,13 +135,18 @@ static struct job *job_new(const struct exchange_request *request, int64_t deadl
 		carve_copy(&space, request->releases, request->release_count, sizeof *request->releases);
 	job->request.claims = carve_copy(&space, request->claims, request->claim_count, sizeof *request->claims);
 	job->request.sweeps = carve_copy(&space, request->sweeps, request->sweep_count, sizeof *request->sweeps);
+	job->request.offers = carve_copy(&space, request->offers, request->offer_count, sizeof *request->offers);
+	if (request->ask)
+		job->request.ask = carve_copy(&space, request->ask, 1, sizeof *request->ask);
 	job->answer.grants = carve(&space, request->claim_count, sizeof(struct exchange_grant));
 	job->answer.rows = carve(&space, name_count, sizeof(struct exchange_row));
+	job->answer.past = carve(&space, request->history_count, sizeof(struct exchange_past));
 	job->answer.reply = &job->reply;
 	job->reply.number = request->number;
 	job->reply.outcome = EXCHANGE_UNKNOWN;
 	job->reply.grants = job->answer.grants;
 	job->reply.rows = job->answer.rows;
+	job->reply.past = job->answer.past;
 	job->deadline_at = deadline_at;
 	job->names = names;
 	return job;
@@ -148,8 +155,10 @@ static struct job *job_new(const struct exchange_request *request, int64_t deadl
 // Of a job that is not answered; under the lock.
 static void job_free(struct job *job)
 {
-	if (job)
-		let_go(job->names);
+	if (!job)
+		return;
+	let_go(job->names);
+	free(job->answer.candidates);
 	free(job);
 }
 
@@ -501,7 +510,11 @@ bool store_next_reply(struct store *store, struct exchange_reply **ret)
 
 void store_reply_free(struct exchange_reply *reply)
 {
-	free(reply);
+	struct job *job = (struct job *)reply;
+	if (!job)
+		return;
+	free(job->answer.candidates);
+	free(job);
 }
 
 bool store_take_hint(struct store *store)

@@ -13,12 +13,14 @@
 
 // What all drivers need, then each driver's own. NULL: not given.
 struct store_config {
-	const char *node;     // goes into the session's row
-	int64_t timeout_ns;   // of an exchange
-	const char *conninfo; // postgresql
-	const char *password; // postgresql, mysql: already read from its file
-	const char *schema;   // postgresql, mysql; NULL or empty: wherever the connection leads
-	const char *path;     // sqlite
+	const char *node;      // goes into the session's row
+	int64_t timeout_ns;    // of an exchange
+	int64_t history_count; // of a component, the terms that are remembered; 0: none
+	int64_t history_ms;    // for how long
+	const char *conninfo;  // postgresql
+	const char *password;  // postgresql, mysql: already read from its file
+	const char *schema;    // postgresql, mysql; NULL or empty: wherever the connection leads
+	const char *path;      // sqlite
 	// mysql
 	const char *defaults_file; // the client library's own, group [tenure]
 	const char *host;          // hosts with commas between them, each with its port or without

@@ -87,6 +87,13 @@ static bool session_delete(struct tables *tables, const struct uuid *id, int64_t
 	return true;
 }
 
+static void publish(struct tables_session *row, const struct exchange_request *request)
+{
+	row->offer_count = 0;
+	for (size_t i = 0; i < request->offer_count && row->offer_count < TABLES_OFFERS; i++)
+		row->offers[row->offer_count++] = request->offers[i];
+}
+
 static bool session_create(struct tables *tables, const struct exchange_request *request, const char *node)
 {
 	static const struct uuid none;
@@ -100,16 +107,19 @@ static bool session_create(struct tables *tables, const struct exchange_request 
 		.renewed_us = tables->now_us,
 	};
 	strncpy(row->node, node, sizeof row->node - 1);
+	publish(row, request);
 	return true;
 }
 
-static bool session_renew(struct tables *tables, const struct uuid *id)
+static bool session_renew(struct tables *tables, const struct exchange_request *request)
 {
-	struct tables_session *row = session_find(tables, id);
+	struct tables_session *row = session_find(tables, &request->session);
 	if (!row)
 		return false;
 	row->seq++;
 	row->renewed_us = tables->now_us;
+	if (request->publish)
+		publish(row, request);
 	return true;
 }
 
@@ -122,7 +132,7 @@ bool tables_session(struct tables *tables, const struct exchange_request *reques
 	case EXCHANGE_SESSION_CREATE:
 		return session_create(tables, request, node);
 	case EXCHANGE_SESSION_RENEW:
-		return session_renew(tables, &request->session);
+		return session_renew(tables, request);
 	case EXCHANGE_SESSION_DELETE: {
 		struct tables_session *row = session_find(tables, &request->session);
 		return row && session_delete(tables, &row->id, row->seq);
@@ -217,7 +227,8 @@ bool tables_change(struct tables *tables, const struct exchange_request *request
 
 	const struct tables_session *session =
 		uuid_is_none(&request->session) ? NULL : session_find(tables, &request->session);
-	if (!session || !incarnation_equal(&tables->believed, &request->incarnation))
+	bool paused = tables->paused[0] != '\0' && RULE(PAUSE_HOLDS);
+	if (!session || paused || !incarnation_equal(&tables->believed, &request->incarnation))
 		return announce;
 	for (size_t i = 0; i < request->claim_count; i++) {
 		const struct exchange_claim *claim = &request->claims[i];
@@ -231,6 +242,27 @@ bool tables_change(struct tables *tables, const struct exchange_request *request
 	return announce;
 }
 
+static bool ask(struct tables *tables, const struct exchange_ask *ask)
+{
+	struct tables_lease *row = &tables->leases[ask->lease];
+	if (!row->exists || row->term != ask->term || uuid_is_none(&row->session))
+		return false;
+	row->ask = *ask;
+	return true;
+}
+
+bool tables_ask(
+	struct tables *tables, const struct exchange_request *request, const char *node, struct exchange_reply *reply)
+{
+	reply->asked = request->ask && ask(tables, request->ask);
+	if (request->pause != EXCHANGE_PAUSE_LEAVE) {
+		memset(tables->paused, 0, sizeof tables->paused);
+		if (request->pause == EXCHANGE_PAUSE_SET)
+			strncpy(tables->paused, node, sizeof tables->paused - 1);
+	}
+	return reply->asked || request->pause != EXCHANGE_PAUSE_LEAVE;
+}
+
 static struct exchange_row row_report(const struct tables *tables, uint32_t lease)
 {
 	const struct tables_lease *row = &tables->leases[lease];
@@ -240,6 +272,9 @@ static struct exchange_row row_report(const struct tables *tables, uint32_t leas
 	report.holder = row->session;
 	report.term = row->term;
 	report.since_ms = row->term ? (tables->now_us - row->acquired_us) / 1000 : 0;
+	report.asked = row->ask.term != 0 && row->ask.term == row->term;
+	report.target = report.asked ? row->ask.target : (struct uuid){0};
+	report.cooldown_ms = report.asked ? row->ask.cooldown_ms : 0;
 	memcpy(report.node, row->node, sizeof report.node);
 
 	const struct tables_session *holder = uuid_is_none(&row->session) ? NULL : session_find(tables, &row->session);
@@ -273,6 +308,7 @@ void tables_report(const struct tables *tables, const struct exchange_request *r
 {
 	reply->server = tables->server;
 	reply->believed = tables->believed;
+	memcpy(reply->paused, tables->paused, sizeof reply->paused);
 	reply->rows = rows;
 	reply->row_count = request->report ? tables->name_count : 0;
 	for (size_t i = 0; i < reply->row_count; i++)
@@ -283,4 +319,24 @@ void tables_report(const struct tables *tables, const struct exchange_request *r
 	for (; stray && reply->stray_count < EXCHANGE_STRAYS; stray = next_stray(tables, stray))
 		reply->strays[reply->stray_count++] =
 			(struct exchange_stray){.session = stray->id, .seq = stray->seq, .lease_ms = stray->lease_ms};
+}
+
+size_t tables_candidates(const struct tables *tables, struct exchange_candidate *ret, size_t room)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < tables->session_capacity; i++) {
+		const struct tables_session *s = &tables->sessions[i];
+		for (uint32_t j = 0; !uuid_is_none(&s->id) && j < s->offer_count && count < room; j++) {
+			ret[count] = (struct exchange_candidate){
+				.lease = s->offers[j].lease,
+				.priority = s->offers[j].priority,
+				.session = s->id,
+				.seq = s->seq,
+				.lease_ms = s->lease_ms,
+				.age_us = tables->now_us - s->renewed_us,
+			};
+			memcpy(ret[count++].node, s->node, sizeof s->node);
+		}
+	}
+	return count;
 }

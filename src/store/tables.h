@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three tables in memory, with one function for each statement of an exchange: what exchange.h says, as code.
+// The tables in memory, all but the history, with one function for each statement of an exchange: what exchange.h says,
+// as code.
 //
 // The memory driver runs it, and the simulator runs it statement by statement with faults in between. A replica that
 // lost its last writes is an older copy. Nothing here reads a clock: the owner sets `server`, `unix_time` and `now_us`.
@@ -8,12 +9,17 @@
 
 #include "exchange.h"
 
+// A session's offers that are remembered: more would be for other daemons, and the memory driver has none.
+#define TABLES_OFFERS 5
+
 struct tables_session {
 	struct uuid id; // none: an empty place
 	char node[NAME_BYTES + 1];
 	int64_t seq;
 	int64_t lease_ms;
 	int64_t renewed_us;
+	uint32_t offer_count;
+	struct exchange_offer offers[TABLES_OFFERS];
 };
 
 struct tables_lease {
@@ -24,6 +30,7 @@ struct tables_lease {
 	uint64_t term;
 	uint64_t generation;
 	int64_t acquired_us;
+	struct exchange_ask ask; // tenure_ask's row; term 0: none
 };
 
 struct tables {
@@ -34,6 +41,7 @@ struct tables {
 	// tenure_store.
 	struct incarnation believed;
 	uint64_t generation;
+	char paused[NAME_BYTES + 1];
 	// tenure_lease and tenure_session.
 	size_t name_count;
 	size_t session_capacity;
@@ -58,9 +66,14 @@ void tables_missing(struct tables *tables, const struct exchange_request *reques
 // Writes at most request->claim_count grants. True where there is something to announce.
 bool tables_change(struct tables *tables, const struct exchange_request *request, struct exchange_grant *ret_grants,
 	size_t *ret_grant_count);
-// Sets server and believed of the reply, and rows, row_count, strays and stray_count as the request asks for them;
-// `rows` has room for name_count.
+// True where there is something to announce; sets `asked` of the reply.
+bool tables_ask(
+	struct tables *tables, const struct exchange_request *request, const char *node, struct exchange_reply *reply);
+// Sets server, believed and paused of the reply, and rows, row_count, strays and stray_count as the request asks for
+// them; `rows` has room for name_count.
 void tables_report(const struct tables *tables, const struct exchange_request *request, struct exchange_row *rows,
 	struct exchange_reply *reply);
+// What the sessions offer: at most `room` of them are written.
+size_t tables_candidates(const struct tables *tables, struct exchange_candidate *ret, size_t room);
 
 #endif

@@ -319,6 +319,29 @@ void page_set(struct page *page, uint32_t index, const struct page_term *term)
 		write_term(slot, term->term ? term : &none);
 }
 
+// FNV-1a.
+uint64_t page_lease_mark(const char *lease)
+{
+	uint64_t mark = UINT64_C(0xcbf29ce484222325);
+	for (; *lease; lease++)
+		mark = (mark ^ (uint8_t)*lease) * UINT64_C(0x100000001b3);
+	return mark;
+}
+
+void page_set_lease(struct page *page, uint32_t index, uint64_t mark)
+{
+	assert(index < page->slot_count);
+	atomic_store_explicit(&page->slots[index].lease, mark, memory_order_release);
+}
+
+bool page_is_of(const struct page *page, uint32_t index, const char *lease)
+{
+	assert(index < page->slot_count);
+	const struct page_slot *slot = &page->slots[index];
+	uint64_t mark = atomic_load_explicit(&slot->lease, memory_order_acquire);
+	return mark == 0 ? strcmp(slot->component, lease) == 0 : mark == page_lease_mark(lease);
+}
+
 int page_get(const struct page *page, uint32_t index, int64_t now, const char **ret_component,
 	struct page_term *ret_term, char ret_why[static PAGE_WHY_SIZE])
 {

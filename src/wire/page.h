@@ -54,6 +54,7 @@ struct page_slot {
 	_Atomic int64_t deadline;
 	_Atomic uint32_t flags; // enum page_flag
 	char component[NAME_BYTES + 1];
+	_Atomic uint64_t lease; // the daemon's own, for resuming: the mark of the lease that the term is of
 } __attribute__((aligned(PAGE_SLOT_SIZE)));
 
 _Static_assert(sizeof(struct page_header) <= PAGE_HEADER_SIZE, "the header outgrew its place");
@@ -93,6 +94,12 @@ int page_slot(struct page *page, const char *component) MUST_CHECK;
 
 // Grants (another term), extends or marks (the same term), or clears (term 0; `deadline` and `flags` are ignored).
 void page_set(struct page *page, uint32_t index, const struct page_term *term);
+
+// A lease is known by the mark of its name: a group's components have the same (W19). To be set before the term.
+uint64_t page_lease_mark(const char *lease);
+void page_set_lease(struct page *page, uint32_t index, uint64_t mark);
+// Whether the slot's term, if it has one, is of the lease of that name. Without a mark it is of its component's own.
+bool page_is_of(const struct page *page, uint32_t index, const char *lease);
 
 // What a slot says. 0; -ENOENT: the slot is free; -EBADMSG: implausible, and `ret_why` tells.
 int page_get(const struct page *page, uint32_t index, int64_t now, const char **ret_component,

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon around the core: carries out what an update says, writes the terms page, talks to the workers.
+#include <stdio.h>
+
 #include "sim.h"
 
 #define LOOP_MAX 100000
@@ -93,7 +95,7 @@ static void page_write(struct node *n, const struct election_note *note)
 static void trace_note(struct sim *sim, const struct node *n, const struct election_note *note)
 {
 	static const char *const names[] = {"granted", "extended", "revoked", "started", "cleared", "state",
-		"seat-vacant", "leader", "session", "store", "incarnation"};
+		"seat-vacant", "leader", "session", "store", "paused", "operated", "incarnation"};
 	long long left = note->deadline ? (note->deadline - n->election.now) / NS_PER_US : 0;
 	if (note->type == NOTE_STATE)
 		TRACE(sim, "node", n->index, "  lease=%u %s -> %s term=%llu reason=%s", note->lease,
@@ -151,6 +153,8 @@ static void publish(struct sim *sim, struct node *n, const struct election_note 
 	case NOTE_LEADER:
 	case NOTE_SESSION:
 	case NOTE_STORE:
+	case NOTE_PAUSED:
+	case NOTE_OPERATED:
 	case NOTE_INCARNATION:
 	default:
 		break;
@@ -213,7 +217,6 @@ static void apply(struct sim *sim, struct node *n)
 		n->note_next++;
 	}
 	n->carrying_out = false;
-	write_session(n);
 	if (n->session_lost && !n->update.abort)
 		judge_session_lost(sim, n);
 	n->session_lost = false;
@@ -237,6 +240,7 @@ static void step(struct sim *sim, struct node *n, const struct election_event *e
 		new_identity(sim, &id);
 		election_supply_id(&n->election, &id);
 	}
+	write_session(n);
 	apply(sim, n);
 	if (n->alive && !n->paused)
 		set_timer(n);
@@ -376,7 +380,10 @@ static void resume(struct sim *sim, struct node *n, int64_t now)
 			continue;
 		}
 		struct election_token token = {slot->term, slot->deadline, slot->revoked, slot->started};
-		election_resume_term(&n->election, i, &token);
+		if (!election_resume_term(&n->election, i, &token)) {
+			*slot = (struct slot){0};
+			continue;
+		}
 		sim->stats.resumed_terms++;
 		TRACE(sim, "node", n->index, "resumes lease=%u term=%llu%s", i, (unsigned long long)slot->term,
 			slot->revoked ? " revoked" : "");
@@ -390,6 +397,23 @@ void agent_resign(struct sim *sim, struct node *n, uint32_t lease)
 	TRACE(sim, "node", n->index, "is asked to resign lease=%u", lease);
 	world_expect_rest(sim, sim->now + n->timing.lease_ns + n->lease_timings[lease].cooldown_ns);
 	seat_step(sim, n, ELECTION_RESIGN, lease, 0, 0);
+	seat_vacant(sim, n);
+}
+
+void agent_operate(struct sim *sim, struct node *n, enum election_operation_kind kind, uint32_t lease, uint32_t target)
+{
+	static const char *const kinds[] = {"nothing", "pause", "resume", "resign", "transfer", "history"};
+	struct election_operation operation = {.kind = kind, .lease = lease, .cooldown_ns = ELECTION_COOLDOWN_DEFAULT};
+	if (!n->alive || n->paused || n->stopping)
+		return;
+	TRACE(sim, "node", n->index, "is asked for %s of lease=%u to node %u", kinds[kind], lease, target);
+	snprintf(operation.node, sizeof operation.node, "%s", node_name(target));
+	struct election_event event = {
+		.type = ELECTION_OPERATE,
+		.now = host_clock(&n->host, sim->now),
+		.operation = &operation,
+	};
+	step(sim, n, &event);
 	seat_vacant(sim, n);
 }
 
@@ -444,8 +468,10 @@ void agent_start(struct sim *sim, struct node *n)
 	memset(n->waiting_count, 0, sizeof n->waiting_count);
 	n->update.notes = n->notes;
 	TRACE(sim, "node", n->index, "daemon starts");
-	election_init(
-		&n->election, &n->timing, n->lease_timings, sim->profile.names, n->leases, n->releases, n->claims, now);
+	struct election_room room = {n->leases, n->releases, n->claims, n->offers};
+	election_init(&n->election, &n->timing, n->lease_timings, sim->profile.names, &room, now);
+	for (uint32_t i = 1; i < sim->profile.grouped; i++)
+		election_group(&n->election, i, 0);
 	struct uuid id;
 	new_identity(sim, &id);
 	election_supply_id(&n->election, &id);

@@ -134,6 +134,15 @@ static void fault_in_daemon(struct sim *sim, enum fault fault)
 		start_later(sim, n);
 }
 
+// A pause is soon over, or there would be nothing to see.
+static void operate(struct sim *sim, uint32_t lease)
+{
+	static const enum election_operation_kind kinds[] = {OPERATION_TRANSFER, OPERATION_TRANSFER, OPERATION_RESIGN,
+		OPERATION_PAUSE, OPERATION_RESUME, OPERATION_RESUME};
+	agent_operate(
+		sim, any_node(sim), kinds[random_below(&sim->random, COUNT_OF(kinds))], lease, any_node(sim)->index);
+}
+
 static void fault_in_worker(struct sim *sim, enum fault fault)
 {
 	struct worker *w = telling_worker(sim);
@@ -146,6 +155,8 @@ static void fault_in_worker(struct sim *sim, enum fault fault)
 		worker_yield(sim, w);
 	if (fault == FAULT_EXPEL)
 		agent_expel(sim, &sim->nodes[w->node], w->lease);
+	if (fault == FAULT_OPERATE)
+		operate(sim, w->lease);
 	if (fault == FAULT_RESIGN)
 		agent_resign(sim, &sim->nodes[w->node], w->lease);
 	if (fault == FAULT_RELOAD)
@@ -196,6 +207,7 @@ void chaos_end(struct sim *sim)
 	TRACE(sim, "world", 0, "calm");
 	sim->calm = true;
 	sim->database.outage_until = 0;
+	memset(sim->database.tables->paused, 0, sizeof sim->database.tables->paused);
 	for (uint32_t i = 0; i < sim->profile.names; i++)
 		database_unlock(sim, i, sim->database.locks[i]);
 	for (uint32_t i = 0; i < sim->worker_count; i++) {
@@ -245,8 +257,8 @@ static int64_t leaders_by(const struct sim *sim)
 		int64_t sum = timing->timeout_ns + timing->renew_ns + timing->poll_ns;
 		slowest = sum > slowest ? sum : slowest;
 	}
-	return from + 2 * lease + (incarnation_equal(&t->server, &t->believed) ? 0 : lease) + slowest +
-	       10 * sim->profile.delay_max_ns;
+	return from + (sim->profile.grouped ? 4 : 2) * lease +
+	       (incarnation_equal(&t->server, &t->believed) ? 0 : lease) + slowest + 10 * sim->profile.delay_max_ns;
 }
 
 static void begin_storm(struct sim *sim)
@@ -270,10 +282,11 @@ static void begin_steady(struct sim *sim)
 }
 
 // R16: one that only waits writes its session every third lease, a sweep now and then, and nothing per poll. (Among
-// leases of different lengths, a slow one kills in vain what it has not looked at for the length of a short one.)
+// leases of different lengths, a slow one kills in vain what it has not looked at for the length of a short one; and
+// who gives a lease to a better node led until then.)
 static void end_steady(struct sim *sim)
 {
-	for (uint32_t i = 0; i < sim->profile.nodes && sim->profile.kind != KIND_MIXED; i++) {
+	for (uint32_t i = 0; i < sim->profile.nodes && sim->profile.kind != KIND_MIXED && !sim->profile.prefers; i++) {
 		const struct node *n = &sim->nodes[i];
 		uint32_t writes = n->writes - sim->writes_before[i];
 		uint32_t allowed = (uint32_t)(3 * sim->profile.lease_ns / (2 * n->timing.lease_ns)) + 4;
@@ -282,20 +295,35 @@ static void end_steady(struct sim *sim)
 	}
 }
 
+// The node has a worker of every component that leads together with this one.
+static bool is_whole(const struct sim *sim, uint32_t node, uint32_t lease)
+{
+	uint32_t missing = 0;
+	for (uint32_t i = 0; i < sim->profile.names; i++)
+		missing |= head_of(sim, i) == head_of(sim, lease) ? 1U << i : 0;
+	for (uint32_t i = 0; i < sim->worker_count; i++)
+		if (sim->workers[i].node == node && sim->workers[i].alive)
+			missing &= ~(1U << sim->workers[i].lease);
+	return missing == 0;
+}
+
 static bool has_other_candidate(const struct sim *sim, const struct worker *leader)
 {
 	for (uint32_t i = 0; i < sim->worker_count; i++) {
 		const struct worker *w = &sim->workers[i];
-		if (w->lease == leader->lease && w->node != leader->node && w->alive)
+		if (w->lease == leader->lease && w->node != leader->node && w->alive &&
+			is_whole(sim, w->node, w->lease))
 			return true;
 	}
 	return false;
 }
 
-// A release, a hint, a claim, and whatever exchange was out before each of them.
+// A release, a hint, a claim, whatever exchange was out before each of them, the head start of a better node, and a
+// group's way to stop and start one after the other.
 static int64_t hand_over_ns(const struct sim *sim)
 {
-	return 14 * sim->profile.delay_max_ns + 5 * NS_PER_MS;
+	int64_t chain_ns = sim->profile.grouped ? sim->profile.lease_ns * 8 / 5 : 0;
+	return 14 * sim->profile.delay_max_ns + 205 * NS_PER_MS + chain_ns;
 }
 
 static void hurry_worker(struct sim *sim, struct worker *leader)
@@ -327,12 +355,52 @@ static void hurry_resume(struct sim *sim, struct node *n)
 		n->index, n->life);
 }
 
+// The sessions of a node that was killed may be there for a while, and which of them is meant is told by the server's
+// clock, which is any clock here. And what was given up long ago may have written what the session offered then.
+static bool is_known(const struct sim *sim, uint32_t node, uint32_t lease)
+{
+	const struct tables *t = sim->database.tables;
+	uint32_t sessions = 0, offers = 0;
+	for (size_t i = 0; i < t->session_capacity; i++) {
+		const struct tables_session *s = &t->sessions[i];
+		if (uuid_is_none(&s->id) || strcmp(s->node, node_name(node)) != 0)
+			continue;
+		sessions++;
+		for (uint32_t j = 0; j < s->offer_count; j++)
+			offers += s->offers[j].lease == head_of(sim, lease);
+	}
+	return sessions == 1 && offers == 1;
+}
+
+static const struct worker *other_candidate(const struct sim *sim, const struct worker *leader)
+{
+	for (uint32_t i = 0; i < sim->worker_count; i++) {
+		const struct worker *w = &sim->workers[i];
+		if (w->lease == leader->lease && w->node != leader->node && w->alive && w->link_state == LINK_JOINED &&
+			is_known(sim, w->node, w->lease) && is_whole(sim, w->node, w->lease))
+			return w;
+	}
+	return NULL;
+}
+
+// S2
+static void hurry_transfer(struct sim *sim, const struct worker *leader)
+{
+	const struct worker *to = other_candidate(sim, leader);
+	if (!to)
+		return;
+	const struct node *n = &sim->nodes[leader->node];
+	judge_transfer(sim, leader->lease, to->node,
+		n->lease_timings[leader->lease].stop_grace_ns / 2 + hand_over_ns(sim) + 14 * sim->profile.delay_max_ns);
+	agent_operate(sim, any_node(sim), OPERATION_TRANSFER, leader->lease, to->node);
+}
+
 static void hurry(struct sim *sim)
 {
 	struct worker *leader = judge_leader(sim, random_below(&sim->random, sim->profile.names));
-	uint32_t what = random_below(&sim->random, 4);
-	next_stage(sim, STAGE_AFTER, sim->now + 2 * sim->profile.lease_ns);
-	if (!leader)
+	uint32_t what = random_below(&sim->random, 5);
+	next_stage(sim, STAGE_AFTER, sim->now + (sim->profile.grouped ? 6 : 2) * sim->profile.lease_ns);
+	if (!leader || sim->profile.prefers)
 		return;
 	if (what == 0)
 		hurry_resume(sim, &sim->nodes[leader->node]);
@@ -340,6 +408,8 @@ static void hurry(struct sim *sim)
 		return;
 	else if (what == 1)
 		hurry_shutdown(sim, &sim->nodes[leader->node]);
+	else if (what == 2)
+		hurry_transfer(sim, leader);
 	else
 		hurry_worker(sim, leader);
 }

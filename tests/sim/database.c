@@ -7,8 +7,14 @@
 
 #define UNIX_EPOCH_S INT64_C(1700000000)
 
+const char *node_name(uint32_t node)
+{
+	static const char *const names[NODES] = {"a", "b", "c", "d", "e"};
+	return names[node];
+}
+
 // The statements of an exchange.
-enum stage { STAGE_SESSION, STAGE_ADOPT, STAGE_MISSING, STAGE_CHANGE, STAGE_REPORT, STAGES };
+enum stage { STAGE_SESSION, STAGE_ADOPT, STAGE_MISSING, STAGE_CHANGE, STAGE_ASK, STAGE_REPORT, STAGES };
 #define NO_STAGE STAGES
 
 static void new_incarnation(struct sim *sim)
@@ -40,6 +46,7 @@ void database_init(struct sim *sim)
 	memset(t->sessions, 0, SESSIONS * sizeof *t->sessions);
 	t->session_capacity = SESSIONS_AT_FIRST;
 	t->generation = 0;
+	memset(t->paused, 0, sizeof t->paused);
 	t->name_count = sim->profile.names;
 	db->snapshot_count = 0;
 	db->epoch = 0;
@@ -164,6 +171,12 @@ static void copy_request(struct exchange *x, const struct exchange_request *requ
 	x->request.releases = x->releases;
 	x->request.claims = x->claims;
 	x->request.sweeps = x->sweeps;
+	memcpy(x->offers, request->offers, request->offer_count * sizeof *request->offers);
+	x->request.offers = x->offers;
+	if (request->ask) {
+		x->ask = *request->ask;
+		x->request.ask = &x->ask;
+	}
 }
 
 static void connect_node(struct sim *sim, struct node *n)
@@ -267,6 +280,9 @@ static void trace_request(struct sim *sim, const struct node *n, const struct ex
 	const struct exchange_request *r = &x->request;
 	TRACE(sim, "node", n->index, "sends #%llu session=%s%s%s%s", (unsigned long long)r->number, ops[r->session_op],
 		r->adopt ? " adopt" : "", r->report ? " report" : "", r->strays ? " strays" : "");
+	if (r->candidates || r->publish)
+		TRACE(sim, "node", n->index, "  %s%s%zu", r->candidates ? "candidates " : "",
+			r->publish ? "offers " : "", r->offer_count);
 	for (size_t i = 0; i < r->release_count; i++)
 		TRACE(sim, "node", n->index, "  release lease=%u term=%llu", r->releases[i].lease,
 			(unsigned long long)r->releases[i].term);
@@ -420,13 +436,14 @@ static bool finish(struct sim *sim, struct exchange *x)
 
 static bool carry_out_session(struct sim *sim, struct exchange *x, struct tables *t)
 {
-	static const char *const names[NODES] = {"a", "b", "c", "d", "e"};
 	x->first_seen = t->server;
-	x->reply.session_alive = tables_session(t, &x->request, names[x->node]);
+	x->reply.session_alive = tables_session(t, &x->request, node_name(x->node));
 	if (x->request.session_op == EXCHANGE_SESSION_NONE)
 		return true;
 	if (!finish(sim, x))
 		return false;
+	if (x->reply.session_alive)
+		judge_offers(sim, &x->request);
 	sim->nodes[x->node].writes++;
 	TRACE(sim, "server", sim->database.epoch, "session %02x%02x of node %u: %s (#%llu)", x->request.session.byte[0],
 		x->request.session.byte[1], x->node, x->reply.session_alive ? "written" : "no row",
@@ -452,6 +469,9 @@ static bool carry_out_change(struct sim *sim, struct exchange *x, struct tables 
 	uint32_t taken = taken_rows(sim, x);
 	uint32_t sessions = r->sweep_count ? count_sessions(t) : 0;
 	bool changed = tables_change(t, r, x->grants, &x->reply.grant_count);
+	if (x->reply.grant_count > 0 && t->paused[0] != '\0')
+		violate(sim, "S2", "node %u was granted lease %u while the fleet is paused", x->node,
+			x->grants[0].lease);
 	bool swept = r->sweep_count && sessions != count_sessions(t);
 	if (!finish(sim, x))
 		return false;
@@ -462,6 +482,29 @@ static bool carry_out_change(struct sim *sim, struct exchange *x, struct tables 
 	if (sim->trace.on)
 		trace_change(sim, x);
 	judge_releases(sim, x, taken & ~taken_rows(sim, x));
+	return true;
+}
+
+static bool carry_out_ask(struct sim *sim, struct exchange *x, struct tables *t)
+{
+	const struct exchange_request *r = &x->request;
+	x->reply.asked = false;
+	if (!r->ask && r->pause == EXCHANGE_PAUSE_LEAVE)
+		return true;
+	bool changed = tables_ask(t, r, node_name(x->node), &x->reply);
+	if (sim->calm) // who resumes has the last word
+		memset(t->paused, 0, sizeof t->paused);
+	if (!finish(sim, x))
+		return false;
+	if (changed)
+		announce(sim, x);
+	if (r->ask)
+		TRACE(sim, "server", sim->database.epoch, "ask of lease %u, term %llu: %s (#%llu)", r->ask->lease,
+			(unsigned long long)r->ask->term, x->reply.asked ? "written" : "no",
+			(unsigned long long)r->number);
+	if (r->pause != EXCHANGE_PAUSE_LEAVE)
+		TRACE(sim, "server", sim->database.epoch, "%s (#%llu)", t->paused[0] ? "paused" : "not paused",
+			(unsigned long long)r->number);
 	return true;
 }
 
@@ -494,9 +537,13 @@ static bool carry_out(struct sim *sim, struct exchange *x)
 		return finish(sim, x);
 	case STAGE_CHANGE:
 		return carry_out_change(sim, x, t);
+	case STAGE_ASK:
+		return carry_out_ask(sim, x, t);
 	case STAGE_REPORT:
 		x->reply.deaf = !sim->profile.hints;
 		tables_report(t, &x->request, x->rows, &x->reply);
+		x->reply.candidates = x->candidates;
+		x->reply.candidate_count = x->request.candidates ? tables_candidates(t, x->candidates, CANDIDATES) : 0;
 		if (!incarnation_equal(&x->first_seen, &t->server))
 			x->outcome = EXCHANGE_UNKNOWN;
 		return true;

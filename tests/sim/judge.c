@@ -37,6 +37,47 @@ static struct token *find_or_violate(struct sim *sim, const struct node *n, uint
 	return t;
 }
 
+// W19: where two of a group lead, they lead on one replica, by one term.
+static void check_together(struct sim *sim, uint32_t lease, const struct token *mine)
+{
+	for (uint32_t other = 0; other < sim->profile.grouped && lease < sim->profile.grouped; other++)
+		for (uint32_t i = 0; i < TOKENS; i++) {
+			const struct token *t = &sim->judge.tokens[other][i];
+			if (t->term == 0 || t->term == mine->term || t->disturbed || mine->disturbed ||
+				!is_valid(sim, t))
+				continue;
+			violate(sim, "W19", "lease %u: term %llu of node %u beside lease %u: term %llu of node %u",
+				lease, (llu)mine->term, mine->node, other, (llu)t->term, t->node);
+		}
+}
+
+// W19: each starts when those before it have.
+static void check_start(struct sim *sim, const struct node *n, uint32_t lease, uint64_t term)
+{
+	for (uint32_t i = 0; lease < sim->profile.grouped && i < sim->profile.grouped; i++) {
+		if (n->removed[i])
+			continue;
+		const struct slot *slot = &n->page.slots[i];
+		if (i < lease && (slot->term != term || !slot->started))
+			violate(sim, "W19", "lease %u: term %llu is granted before lease %u has started", lease,
+				(llu)term, i);
+		if (i > lease && n->seats[i].stamp == 0)
+			violate(sim, "W19", "lease %u: term %llu is granted while lease %u has no worker", lease,
+				(llu)term, i);
+	}
+}
+
+// W19: each stops when those after it have, or had their time.
+static void check_stop(struct sim *sim, const struct node *n, uint32_t lease, const struct token *mine)
+{
+	for (uint32_t i = lease + 1; i < sim->profile.grouped; i++) {
+		const struct token *t = find(sim, i, mine->term);
+		if (t && t->told && !t->revoked && is_valid(sim, t) && t->life == n->life)
+			violate(sim, "W19", "lease %u: term %llu is revoked before lease %u", lease, (llu)mine->term,
+				i);
+	}
+}
+
 // W3
 static void check_alone(struct sim *sim, uint32_t lease, const struct token *mine)
 {
@@ -119,8 +160,11 @@ void judge_granted(struct sim *sim, struct node *n, uint32_t lease, const struct
 		.life = n->life,
 		.disturbed = disturbed,
 	};
-	if (!comes_too_late(sim, n, note))
+	if (!comes_too_late(sim, n, note)) {
 		check_alone(sim, lease, t);
+		check_together(sim, lease, t);
+		check_start(sim, n, lease, note->term);
+	}
 	watch(sim, lease, t, revoked_by(sim, t));
 }
 
@@ -178,6 +222,7 @@ void judge_revoked(struct sim *sim, struct node *n, uint32_t lease, const struct
 	if (sim->judge.no_end)
 		violate(sim, sim->judge.no_end, "lease %u: term %llu is revoked, reason %s", lease, (llu)note->term,
 			election_reason_name(note->reason));
+	check_stop(sim, n, lease, t);
 	t->revoked = true;
 	t->life = n->life;
 }
@@ -230,20 +275,45 @@ void judge_disturbed(struct sim *sim, const struct uuid *session)
 }
 
 // A release was carried out for `wanted`, and the row said `term`.
-void judge_released(struct sim *sim, uint32_t lease, uint64_t term, uint64_t wanted)
+void judge_released(struct sim *sim, uint32_t head, uint64_t term, uint64_t wanted)
 {
-	const struct token *t = find(sim, lease, term);
-	if (!t || t->disturbed || !is_valid(sim, t))
-		return;
-	if (term != wanted)
-		violate(sim, "W13", "lease %u: the release of term %llu freed term %llu", lease, (llu)wanted,
+	for (uint32_t lease = 0; lease < sim->profile.names; lease++) {
+		const struct token *t = find(sim, lease, term);
+		if (head_of(sim, lease) != head || !t || t->disturbed || !is_valid(sim, t))
+			continue;
+		if (term != wanted)
+			violate(sim, "W13", "lease %u: the release of term %llu freed term %llu", lease, (llu)wanted,
+				(llu)term);
+		violate(sim, "W12", "lease %u: term %llu was released while its worker may act on it", lease,
 			(llu)term);
-	violate(sim, "W12", "lease %u: term %llu was released while its worker may act on it", lease, (llu)term);
+	}
+}
+
+static struct first_offer *find_offer(struct sim *sim, const struct uuid *session, uint32_t lease)
+{
+	for (uint32_t i = 0; i < OFFERS; i++) {
+		struct first_offer *o = &sim->judge.offers[i];
+		if (o->lease == lease && uuid_equal(&o->session, session))
+			return o;
+	}
+	return NULL;
+}
+
+// S3: one that has only just come has not lasted. (It may have been away between two looks.)
+static void judge_preferred(struct sim *sim, const struct node *n, const struct exchange_ask *ask)
+{
+	const struct first_offer *o = find_offer(sim, &ask->target, ask->lease);
+	int64_t lasts = n->leases[ask->lease].timing.prefer_after_ns * 99 / 100;
+	if (o && sim->now < o->at + lasts)
+		violate(sim, "S3", "lease %u: node %u prefers one that is there for %.3f s only", ask->lease, n->index,
+			UNSIGNED_SECONDS(sim->now - o->at));
 }
 
 // W12: nor is the session deleted.
 void judge_request(struct sim *sim, const struct node *n, const struct exchange_request *request)
 {
+	if (request->ask && n->election.operation.kind == OPERATION_NONE)
+		judge_preferred(sim, n, request->ask);
 	if (request->session_op != EXCHANGE_SESSION_DELETE)
 		return;
 	for (uint32_t lease = 0; lease < sim->profile.names; lease++)
@@ -314,18 +384,47 @@ bool judge_leads_any(struct sim *sim, const struct node *n)
 	return false;
 }
 
+// A better node is about to get it, or got it and is about to hear so.
+static bool is_handed_over(struct sim *sim, uint32_t lease)
+{
+	const struct token *last = find(sim, lease, sim->judge.highest[lease]);
+	const struct tables_lease *row = &sim->database.tables->leases[head_of(sim, lease)];
+	bool asked = row->ask.term == row->term && !uuid_is_none(&row->ask.target);
+	bool told = last && is_valid(sim, last);
+	return sim->profile.prefers && (asked || told || row->term > sim->judge.highest[lease]);
+}
+
 // Every component with a worker has a leader.
 void judge_leaders(struct sim *sim)
 {
 	sim->stats.calms++;
 	for (uint32_t i = 0; i < sim->worker_count; i++)
-		if (sim->workers[i].alive && !judge_leader(sim, sim->workers[i].lease))
+		if (sim->workers[i].alive && !judge_leader(sim, sim->workers[i].lease) &&
+			!is_handed_over(sim, sim->workers[i].lease))
 			violate(sim, "liveness", "lease %u has no leader after two leases without a fault",
 				sim->workers[i].lease);
 }
 
+void judge_offers(struct sim *sim, const struct exchange_request *request)
+{
+	for (size_t i = 0; sim->profile.prefers && i < request->offer_count; i++) {
+		uint32_t lease = request->offers[i].lease;
+		if (find_offer(sim, &request->session, lease))
+			continue;
+		sim->judge.offers[sim->judge.offers_next++ % OFFERS] =
+			(struct first_offer){.session = request->session, .lease = lease, .at = sim->now};
+	}
+}
+
+void judge_transfer(struct sim *sim, uint32_t lease, uint32_t node, int64_t within_ns)
+{
+	judge_hurry(sim, lease, within_ns);
+	sim->judge.hurry_node[lease] = node;
+}
+
 void judge_hurry(struct sim *sim, uint32_t lease, int64_t within_ns)
 {
+	sim->judge.hurry_node[lease] = NODES;
 	sim->judge.hurry_from[lease] = sim->judge.highest[lease];
 	struct event event = {.kind = EVENT_HURRY, .index = lease, .value = within_ns};
 	queue_add(&sim->queue, sim->now + within_ns, &event);
@@ -340,6 +439,10 @@ void judge_hurried(struct sim *sim, const struct event *event)
 	if (!w || w->term <= sim->judge.hurry_from[lease])
 		violate(sim, "W14", "lease %u was not handed over within %.3f ms", lease,
 			(double)event->value / (double)NS_PER_MS);
+	// cppcheck-suppress nullPointerRedundantCheck ; violate() does not return
+	uint32_t node = sim->judge.hurry_node[lease];
+	if (node != NODES && w->node != node)
+		violate(sim, "S2", "lease %u was to go to node %u, and went to node %u", lease, node, w->node);
 }
 
 void judge_finish(struct sim *sim, const struct event *event)

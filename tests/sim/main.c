@@ -36,6 +36,13 @@ static const char *const rule_names[RULE_COUNT] = {
 	[RULE_RESUMED_WAITS] = "resumed-waits",
 	[RULE_EXACT_RELEASE] = "exact-release",
 	[RULE_CLOSE_SESSION_LAST] = "close-session-last",
+	[RULE_PAUSE_HOLDS] = "pause-holds",
+	[RULE_TARGET_FIRST] = "target-first",
+	[RULE_GROUP_WHOLE] = "group-whole",
+	[RULE_GROUP_FALLS] = "group-falls",
+	[RULE_START_IN_ORDER] = "start-in-order",
+	[RULE_STOP_IN_ORDER] = "stop-in-order",
+	[RULE_BETTER_LASTS] = "better-lasts",
 };
 
 // Large, and the same for every run of a process.

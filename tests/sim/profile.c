@@ -44,6 +44,7 @@ static const char *const fault_names[FAULTS] = {
 	[FAULT_WORKER_YIELD] = "worker-yield",
 	[FAULT_EXPEL] = "expel",
 	[FAULT_RESIGN] = "resign",
+	[FAULT_OPERATE] = "operate",
 	[FAULT_RELOAD] = "reload",
 };
 
@@ -102,6 +103,8 @@ void profile_draw_timing(struct sim *sim, struct node *node)
 	} else if (node->index > 0) {
 		node->timing = sim->nodes[0].timing;
 		memcpy(node->lease_timings, sim->nodes[0].lease_timings, sizeof node->lease_timings);
+		for (uint32_t i = 0; i < sim->profile.names; i++)
+			node->lease_timings[i].priority = 100 * (int32_t)random_below(random, 3);
 		return;
 	}
 	int64_t renew = percent_of(random, lease, 14, 22);
@@ -117,6 +120,8 @@ void profile_draw_timing(struct sim *sim, struct node *node)
 	for (uint32_t i = 0; i < sim->profile.names; i++) {
 		node->lease_timings[i] = profile_draw_lease_timing(sim, &node->timing);
 		node->lease_timings[i].stop_grace_ns = i % 2 ? grace : grace / 2;
+		if (i < sim->profile.grouped)
+			node->lease_timings[i].stop_grace_ns = grace / sim->profile.grouped;
 	}
 }
 
@@ -125,8 +130,11 @@ struct election_lease_timing profile_draw_lease_timing(struct sim *sim, const st
 {
 	struct random *random = &sim->random;
 	int64_t lease = timing->lease_ns;
+	static const int32_t priorities[] = {0, 100, 200};
 	return (struct election_lease_timing){
-		.stop_grace_ns = percent_of(random, lease, 3, 5),
+		.priority = priorities[random_below(random, COUNT_OF(priorities))],
+		.prefer_after_ns = sim->profile.prefers ? percent_of(random, lease, 50, 300) : 0,
+		.stop_grace_ns = percent_of(random, lease, 3, 5) / (sim->profile.grouped ? sim->profile.grouped : 1),
 		.start_timeout_ns = percent_of(random, lease, 30, 150),
 		.cooldown_ns = percent_of(random, lease, 0, 50),
 	};
@@ -281,6 +289,9 @@ void profile_draw(struct sim *sim)
 	};
 	static const int32_t errors[] = {0, 100, 1000, CLOCK_ERROR_MAX};
 	p->clock_error = errors[random_below(random, 4)];
+	p->grouped = p->names > 1 && random_below(random, 3) == 0 ? 2 + random_below(random, 2) : 0;
+	p->grouped = p->grouped > p->names ? p->names : p->grouped;
+	p->prefers = p->kind == KIND_STORM && random_below(random, 4) == 0;
 	p->hints &= p->kind != KIND_CLUSTER; // a wait is local to a node
 	draw_faults(sim);
 	draw_times(sim);
@@ -295,9 +306,10 @@ void profile_print(const struct sim *sim)
 		(long long)(p->delay_min_ns / NS_PER_US), (long long)(p->delay_max_ns / NS_PER_US),
 		(long long)(p->longest_delay_ns / MS), (long long)(p->longest_pause_ns / MS),
 		(long long)(p->chaos_ns / MS));
-	printf("storm_ms=%lld storms=%u hints=%d pooler=%d standbys=%d heartbeats=%d clock_error=%d\n",
-		(long long)(p->storm_ns / MS), p->storms, p->hints, p->pooler, p->standbys, p->heartbeats,
-		p->clock_error);
+	printf("storm_ms=%lld storms=%u hints=%d pooler=%d standbys=%d heartbeats=%d prefers=%d grouped=%u "
+	       "clock_error=%d\n",
+		(long long)(p->storm_ns / MS), p->storms, p->hints, p->pooler, p->standbys, p->heartbeats, p->prefers,
+		p->grouped, p->clock_error);
 	for (uint32_t i = 0; i < p->nodes; i++) {
 		const struct node *n = &sim->nodes[i];
 		printf("node %u: lease_ms=%lld renew_ms=%lld poll_ms=%lld timeout_ms=%lld stop_grace_ms=%lld "

@@ -22,6 +22,9 @@
 #define WORKER_INBOX_MAX 64
 #define SESSIONS 96
 #define SESSIONS_AT_FIRST 12
+// More than this many sessions offer something only while those of the dead are not swept yet.
+#define CANDIDATES 64
+#define OFFERS 512
 #define SNAPSHOTS 512
 #define TOKENS 10
 #define NOTES (NAMES * ELECTION_NOTES_PER_LEASE + ELECTION_NOTES_MORE)
@@ -66,9 +69,10 @@ enum fault {
 	FAULT_WORKER_CRASH,
 	FAULT_WORKER_PAUSE,
 	FAULT_WORKER_YIELD,
-	FAULT_EXPEL,  // its daemon hangs up on it
-	FAULT_RESIGN, // an operator wants another leader
-	FAULT_RELOAD, // a component goes from a daemon's configuration, or comes back with other timings
+	FAULT_EXPEL,   // its daemon hangs up on it
+	FAULT_RESIGN,  // an operator wants another leader
+	FAULT_OPERATE, // one asks for a transfer, a resignation, a pause or its end, at any daemon
+	FAULT_RELOAD,  // a component goes from a daemon's configuration, or comes back with other timings
 	FAULTS
 };
 
@@ -100,6 +104,8 @@ struct profile {
 	bool pooler; // a connection survives a restart of the server, and a fail-over
 	bool standbys;
 	bool heartbeats;
+	uint32_t grouped;    // so many of the first components are one group; 0: none
+	bool prefers;        // a better node gets the lease when it has lasted
 	int32_t clock_error; // the largest, in 2^-20ths
 	uint32_t chance[FAULTS];
 	uint32_t weights; // the sum of those from FAULTS_BY_CHANCE on
@@ -150,6 +156,7 @@ struct node {
 	struct election_lease leases[NAMES];
 	struct exchange_release releases[NAMES];
 	struct exchange_claim claims[NAMES];
+	struct exchange_offer offers[NAMES];
 	struct election_update update;
 	struct election_note notes[NOTES];
 	size_t note_next;
@@ -223,6 +230,9 @@ struct exchange {
 	struct exchange_reply reply;
 	struct exchange_release releases[NAMES];
 	struct exchange_claim claims[NAMES];
+	struct exchange_offer offers[NAMES];
+	struct exchange_ask ask;
+	struct exchange_candidate candidates[CANDIDATES];
 	struct exchange_stray sweeps[EXCHANGE_STRAYS];
 	struct exchange_grant grants[NAMES];
 	struct exchange_row rows[NAMES];
@@ -261,11 +271,21 @@ struct token {
 	bool disturbed; // its session was deleted by hand: two leaders are the operator's doing
 };
 
+// When a session first offered to lead something.
+struct first_offer {
+	struct uuid session;
+	uint32_t lease;
+	int64_t at;
+};
+
 struct judge {
 	struct token tokens[NAMES][TOKENS];
 	uint64_t highest[NAMES];
 	struct uuid deleted[8]; // sessions deleted by hand, the last ones
 	uint32_t deleted_next;
+	uint32_t hurry_node[NAMES];        // who is to be that leader; NODES: anybody
+	struct first_offer offers[OFFERS]; // the last ones
+	uint32_t offers_next;
 	uint64_t hurry_from[NAMES]; // the highest term when a new leader became due
 	const char *no_end;         // the requirement that lets no term end at present, or NULL
 };
@@ -339,6 +359,12 @@ void trace_line(struct sim *sim, const char *who, uint32_t index, const char *fo
 // Ends the run.
 _Noreturn void violate(struct sim *sim, const char *invariant, const char *format, ...) PRINTF_LIKE(3, 4);
 
+// Whose row the component's lease is.
+static inline uint32_t head_of(const struct sim *sim, uint32_t lease)
+{
+	return lease < sim->profile.grouped ? 0 : lease;
+}
+
 // ---- world.c ----
 // Runs the world of `seed` to its end; false where something was violated.
 bool world_run(struct sim *sim, uint64_t seed);
@@ -368,6 +394,7 @@ void profile_print(const struct sim *sim);
 
 // ---- database.c ----
 void database_init(struct sim *sim);
+const char *node_name(uint32_t node);
 void database_restart(struct sim *sim);
 void database_fail_over(struct sim *sim, int64_t lost_ns);
 void database_lock(struct sim *sim, uint32_t lease, int64_t for_ns);
@@ -397,6 +424,8 @@ void agent_pause(struct sim *sim, struct node *n, int64_t for_ns);
 void agent_continue(struct sim *sim, struct node *n);
 void agent_shut_down(struct sim *sim, struct node *n);
 void agent_expel(struct sim *sim, struct node *n, uint32_t lease);
+// Asks the daemon for something that concerns the whole fleet.
+void agent_operate(struct sim *sim, struct node *n, enum election_operation_kind kind, uint32_t lease, uint32_t target);
 void agent_resign(struct sim *sim, struct node *n, uint32_t lease);
 // The component leaves the node's configuration, or comes back.
 void agent_reload(struct sim *sim, struct node *n, uint32_t lease);
@@ -432,11 +461,15 @@ void judge_graced(struct sim *sim, const struct node *n, uint32_t lease);
 void judge_rejoined(struct sim *sim, struct node *n, uint32_t lease);
 void judge_ended(struct sim *sim, const struct worker *w);
 void judge_request(struct sim *sim, const struct node *n, const struct exchange_request *request);
-void judge_released(struct sim *sim, uint32_t lease, uint64_t term, uint64_t wanted);
+void judge_released(struct sim *sim, uint32_t head, uint64_t term, uint64_t wanted);
 void judge_session_lost(struct sim *sim, const struct node *n);
 void judge_disturbed(struct sim *sim, const struct uuid *session);
 void judge_watch(struct sim *sim, const struct event *event);
 void judge_hurry(struct sim *sim, uint32_t lease, int64_t within_ns);
+// And it is to be that node.
+void judge_transfer(struct sim *sim, uint32_t lease, uint32_t node, int64_t within_ns);
+// The row's offers, as they were written.
+void judge_offers(struct sim *sim, const struct exchange_request *request);
 void judge_hurried(struct sim *sim, const struct event *event);
 void judge_finish(struct sim *sim, const struct event *event);
 void judge_leaders(struct sim *sim);

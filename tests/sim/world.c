@@ -186,13 +186,18 @@ static void make_worker(struct sim *sim, uint32_t node, uint32_t lease)
 	world_add(sim, sim->now + world_delay(sim), EVENT_WORKER_UP, w->index, 0);
 }
 
-// Most components have a worker on every node, some have two there, some have one in the whole world.
+// Most components have a worker on every node, some have two there, some have one in the whole world. A group is whole
+// on one node at least.
 static void make_workers(struct sim *sim)
 {
 	struct random *random = &sim->random;
 	sim->worker_count = 0;
+	uint32_t first_home = 0;
 	for (uint32_t lease = 0; lease < sim->profile.names; lease++) {
 		uint32_t home = random_below(random, sim->profile.nodes);
+		if (lease > 0 && lease < sim->profile.grouped)
+			home = first_home;
+		first_home = lease == 0 ? home : first_home;
 		bool lonely = random_below(random, 8) == 0;
 		for (uint32_t node = 0; node < sim->profile.nodes; node++) {
 			bool absent = lonely || random_below(random, 12) == 0;

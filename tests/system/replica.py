@@ -122,6 +122,7 @@ class Replica:
         self.timing = {**TIMING, **(timing or {})}
         self.user = user
         self.http = http  # where it listens
+        self.each = {}  # what one component has besides, by its name
         self.write_config()
 
     def write_config(self):
@@ -130,7 +131,7 @@ class Replica:
         if self.http:
             text += section("http", {"listen": self.http})
         for name in self.components:
-            text += section(f"component:{name}", self.component)
+            text += section(f"component:{name}", {**self.component, **self.each.get(name, {})})
         self.config.write_text(text)
 
     def init(self):

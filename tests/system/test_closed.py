@@ -21,7 +21,7 @@ PG = "[store]\ndriver = postgresql\nconninfo = host=/nowhere\n"
 
 # What is wrong, the file, the line that has it, and words of the message.
 BAD = [
-    ("unknown key", GOOD + "colour = red\n", 7, "[component:engine] colour: unknown key; allowed here: stop_grace"),
+    ("unknown key", GOOD + "colour = red\n", 7, "colour: unknown key; allowed here: group, stop_grace"),
     ("slip of the pen", TENURE + STORE + "renw = 2s\n" + COMPONENT, 6, "did you mean renew?"),
     ("unknown section", GOOD + "[htttp]\n", 7, "unknown section [htttp]; allowed are [tenure]"),
     ("bare number", TENURE + STORE + "lease = 10\n" + COMPONENT, 6, "lease: 10 has no unit; write 10s"),

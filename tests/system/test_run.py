@@ -123,7 +123,7 @@ class RunTest(SystemTest):
         lines = [line for line in out.read_text().splitlines() if not line.startswith(("TENURE_BUILD", "TENURE_TEST"))]
         self.assertEqual(
             [line for line in lines if not line.startswith("TENURE_MODE")],
-            ["TENURE_COMPONENT=engine", f"TENURE_SOCKET={replica.socket}", "TENURE_TERM=1"],
+            ["TENURE_COMPONENT=engine", "TENURE_LEASE=engine", f"TENURE_SOCKET={replica.socket}", "TENURE_TERM=1"],
         )
 
     def test_deaf_group_and_daemons(self):

@@ -25,6 +25,7 @@
 #define START (1000 * NS_PER_S)
 #define NAMES 2
 #define TOLD_MAX 256
+#define CANDIDATES 16
 
 struct told {
 	enum election_note_type type;
@@ -40,6 +41,7 @@ struct daemon {
 	struct election_lease leases[NAMES];
 	struct exchange_release room_for_releases[NAMES];
 	struct exchange_claim room_for_claims[NAMES];
+	struct exchange_offer room_for_offers[NAMES];
 	struct election_note notes[NAMES * ELECTION_NOTES_PER_LEASE + ELECTION_NOTES_MORE];
 	struct election_update update;
 	// The exchange that is out.
@@ -48,6 +50,9 @@ struct daemon {
 	struct exchange_request request;
 	struct exchange_release releases[NAMES];
 	struct exchange_claim claims[NAMES];
+	struct exchange_offer offers[NAMES];
+	struct exchange_ask ask;
+	struct exchange_candidate candidates[CANDIDATES];
 	struct exchange_stray sweeps[EXCHANGE_STRAYS];
 	uint64_t connection;
 	struct exchange_reply reply;
@@ -58,6 +63,9 @@ struct daemon {
 	size_t told_count;
 	unsigned exchanges;
 	unsigned writes;
+	unsigned reports;
+	bool operated;
+	enum election_result result; // of the last operation
 };
 
 static int64_t now;
@@ -81,12 +89,14 @@ BENCH void start(struct daemon *d, const char *name)
 	struct election_lease_timing timings[NAMES];
 	uint64_t connection = d->connection;
 	for (size_t i = 0; i < NAMES; i++)
-		timings[i] = (struct election_lease_timing){GRACE, START_TIMEOUT, COOLDOWN};
+		timings[i] = (struct election_lease_timing){
+			.stop_grace_ns = GRACE, .start_timeout_ns = START_TIMEOUT, .cooldown_ns = COOLDOWN};
 	memset(d, 0, sizeof *d);
 	d->name = name;
 	d->connection = connection + 1;
 	d->update.notes = d->notes;
-	election_init(&d->election, &timing, timings, NAMES, d->leases, d->room_for_releases, d->room_for_claims, now);
+	struct election_room room = {d->leases, d->room_for_releases, d->room_for_claims, d->room_for_offers};
+	election_init(&d->election, &timing, timings, NAMES, &room, now);
 	struct uuid id = new_id();
 	election_supply_id(&d->election, &id);
 }
@@ -111,6 +121,10 @@ static void note_told(struct daemon *d)
 {
 	for (size_t i = 0; i < d->update.note_count; i++) {
 		const struct election_note *note = &d->update.notes[i];
+		if (note->type == NOTE_OPERATED) {
+			d->operated = true;
+			d->result = note->result;
+		}
 		if (note->type != NOTE_GRANTED && note->type != NOTE_EXTENDED && note->type != NOTE_REVOKED &&
 			note->type != NOTE_CLEARED)
 			continue;
@@ -130,6 +144,7 @@ static void take_request(struct daemon *d)
 	ck_assert(!d->out);
 	d->out = true;
 	d->exchanges++;
+	d->reports += r->report;
 	d->writes += r->session_op != EXCHANGE_SESSION_NONE || r->claim_count + r->release_count + r->sweep_count > 0;
 	d->request = *r;
 	memcpy(d->releases, r->releases, r->release_count * sizeof *r->releases);
@@ -137,6 +152,12 @@ static void take_request(struct daemon *d)
 	memcpy(d->sweeps, r->sweeps, r->sweep_count * sizeof *r->sweeps);
 	d->request.releases = d->releases;
 	d->request.claims = d->claims;
+	memcpy(d->offers, r->offers, r->offer_count * sizeof *r->offers);
+	d->request.offers = d->offers;
+	if (r->ask) {
+		d->ask = *r->ask;
+		d->request.ask = &d->ask;
+	}
 	d->request.sweeps = d->sweeps;
 }
 
@@ -183,7 +204,10 @@ BENCH void carry_out(struct daemon *d)
 	tables_missing(db, &d->request);
 	tables_change(db, &d->request, d->grants, &d->reply.grant_count);
 	d->reply.grants = d->grants;
+	tables_ask(db, &d->request, d->name, &d->reply);
 	tables_report(db, &d->request, d->rows, &d->reply);
+	d->reply.candidates = d->candidates;
+	d->reply.candidate_count = d->request.candidates ? tables_candidates(db, d->candidates, CANDIDATES) : 0;
 }
 
 BENCH void hear(struct daemon *d)
@@ -262,6 +286,7 @@ BENCH void forget(struct daemon *d)
 {
 	d->told_count = 0;
 	d->exchanges = 0;
+	d->reports = 0;
 	d->writes = 0;
 }
 
@@ -321,11 +346,11 @@ BENCH void follow(struct daemon *d, uint32_t lease)
 	ck_assert(!leads(d, lease));
 }
 
-BENCH int run_suite(const char *name, const TTest *const *tests, size_t count)
+BENCH int run_suite_with(const char *name, void (*open)(void), const TTest *const *tests, size_t count)
 {
 	Suite *suite = suite_create(name);
 	TCase *tcase = tcase_create(name);
-	tcase_add_checked_fixture(tcase, open_bench, close_bench);
+	tcase_add_checked_fixture(tcase, open, close_bench);
 	for (size_t i = 0; i < count; i++)
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);
@@ -334,6 +359,11 @@ BENCH int run_suite(const char *name, const TTest *const *tests, size_t count)
 	int failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+BENCH int run_suite(const char *name, const TTest *const *tests, size_t count)
+{
+	return run_suite_with(name, open_bench, tests, count);
 }
 
 #endif

@@ -428,6 +428,23 @@ START_TEST(as_many_components_as_allowed)
 }
 END_TEST
 
+START_TEST(a_group_has_one_lease_and_shares_the_default_grace)
+{
+	struct config *config = load_good("[store]\ndriver = memory\n[component:a]\n[component:b]\ngroup = g\n"
+					  "[component:c]\ngroup = g\nstop_grace = 300ms\n[component:d]\ngroup = g\n");
+	ck_assert_int_eq(config->components[0].stop_grace_ns, 2 * NS_PER_S);
+	ck_assert_int_eq(config->components[1].stop_grace_ns, 666 * NS_PER_MS);
+	ck_assert_int_eq(config->components[2].stop_grace_ns, 300 * NS_PER_MS);
+	ck_assert_int_eq(config_group_grace(config, &config->components[3]), 1632 * NS_PER_MS);
+	ck_assert_uint_eq(config_group_head(config, 0), 0);
+	ck_assert_uint_eq(config_group_head(config, 3), 1);
+	ck_assert_str_eq(config_lease_name(config, 0), "a");
+	ck_assert_str_eq(config_lease_name(config, 1), "g");
+	ck_assert_str_eq(config_lease_name(config, 2), "c"); // nobody's: the group's is the first one's
+	config_free(config);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("config");
@@ -450,6 +467,7 @@ int main(void)
 	tcase_add_test(tests, a_dump_that_cannot_be_written_is_an_error);
 	tcase_add_test(tests, ten_thousand_components_are_quick);
 	tcase_add_test(tests, as_many_components_as_allowed);
+	tcase_add_test(tests, a_group_has_one_lease_and_shares_the_default_grace);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -212,6 +212,11 @@ static const struct bad bads[] = {
 
 	// [component:NAME].
 	{STORE, 0, "", .says = {"nothing to elect", "[component:NAME]"}},
+	{STORE ENGINE "group = a b\n", 4, "[component:engine] group", .says = {"is no name"}},
+	{STORE ENGINE "group = counter\n[component:counter]\n", 4, "[component:engine] group",
+		.says = {"counter is the name of a component"}},
+	{STORE ENGINE "group = g\nstop_grace = 1s\n[component:counter]\ngroup = g\nstop_grace = 1500ms\n", 5,
+		"[component:engine] stop_grace", .says = {"its whole group", "10s - 2500ms"}, .count = 2},
 	{STORE ENGINE "users =\n", 4, "[component:engine] users", .says = {"no name"}},
 	{STORE ENGINE "users = ,\n", 4, "[component:engine] users", .says = {"no name"}},
 	{STORE ENGINE "users = root, no-such-user\n", 4, "[component:engine] users",

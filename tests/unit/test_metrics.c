@@ -16,6 +16,7 @@ static struct election election;
 static struct election_lease leases[2];
 static struct exchange_release releases[2];
 static struct exchange_claim claims[2];
+static struct exchange_offer offers[2];
 static struct metrics metrics;
 static int64_t reported_at;
 
@@ -26,7 +27,8 @@ static void set_up(void)
 	static const struct election_timing timing = {NS_PER_S, NS_PER_S / 5, NS_PER_S / 10, NS_PER_S / 5};
 	static const struct election_lease_timing timings[2];
 	static const int slots[2] = {0, 1};
-	election_init(&election, &timing, timings, 2, leases, releases, claims, START_NS);
+	election_init(
+		&election, &timing, timings, 2, &(struct election_room){leases, releases, claims, offers}, START_NS);
 	ck_assert_int_eq(loop_new(&loop), 0);
 	ck_assert_int_eq(server_new(&server, &(struct server_setup){.loop = loop,
 						     .config = &config,

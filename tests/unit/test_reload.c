@@ -17,11 +17,13 @@
 // ---- the election, on the store's model of its tables ----
 
 static const struct election_timing timing = {LEASE_NS, 2 * NS_PER_S, NS_PER_S, 2 * NS_PER_S};
-static const struct election_lease_timing lease_timing = {GRACE_NS, 30 * NS_PER_S, 5 * NS_PER_S};
+static const struct election_lease_timing lease_timing = {
+	.stop_grace_ns = GRACE_NS, .start_timeout_ns = 30 * NS_PER_S, .cooldown_ns = 5 * NS_PER_S};
 static struct election election;
 static struct election_lease *leases;
 static struct exchange_release *releases;
 static struct exchange_claim *claims;
+static struct exchange_offer *offers;
 static struct election_note notes[COUNT * ELECTION_NOTES_PER_LEASE + ELECTION_NOTES_MORE];
 static struct election_update update;
 static struct tables *tables;
@@ -35,6 +37,7 @@ static void make_room(size_t count)
 	ck_assert_int_eq(array_grow(&leases, count, sizeof *leases), 0);
 	ck_assert_int_eq(array_grow(&releases, count, sizeof *releases), 0);
 	ck_assert_int_eq(array_grow(&claims, count, sizeof *claims), 0);
+	ck_assert_int_eq(array_grow(&offers, count, sizeof *offers), 0);
 }
 
 static void set_up(void)
@@ -46,7 +49,7 @@ static void set_up(void)
 	make_room(2);
 	ck_assert_int_eq(tables_new(&tables, 2, 8, &server), 0);
 	update.notes = notes;
-	election_init(&election, &timing, timings, 2, leases, releases, claims, now);
+	election_init(&election, &timing, timings, 2, &(struct election_room){leases, releases, claims, offers}, now);
 }
 
 static void tear_down(void)
@@ -55,9 +58,11 @@ static void tear_down(void)
 	free(leases);
 	free(releases);
 	free(claims);
+	free(offers);
 	leases = NULL;
 	releases = NULL;
 	claims = NULL;
+	offers = NULL;
 }
 
 static void look_at_notes(void)
@@ -108,6 +113,7 @@ static void settle(void)
 
 static void say(enum election_event_type type, uint32_t lease, uint64_t term)
 {
+	settle();
 	step((struct election_event){.type = type, .lease = lease, .term = term, .cooldown_ns = 0});
 	settle();
 }
@@ -275,7 +281,7 @@ START_TEST(leases_are_added_while_an_exchange_is_out)
 	ck_assert(update.submit); // a renewal, for two names
 	struct election_update sent = update;
 	make_room(COUNT);
-	election_grow(&election, COUNT, leases, releases, claims);
+	election_grow(&election, COUNT, &(struct election_room){leases, releases, claims, offers});
 	configure(2, &lease_timing);
 	update.submit = true;
 	update.request = sent.request;
@@ -294,7 +300,7 @@ END_TEST
 START_TEST(an_added_lease_waits_for_its_configuration)
 {
 	make_room(COUNT);
-	election_grow(&election, COUNT, leases, releases, claims);
+	election_grow(&election, COUNT, &(struct election_room){leases, releases, claims, offers});
 	ck_assert_int_eq(tables_grow(tables, COUNT), 0);
 	say(ELECTION_JOIN, 2, 0);
 	pass(LEASE_NS);
@@ -304,7 +310,8 @@ END_TEST
 
 START_TEST(a_longer_grace_counts_at_once)
 {
-	static const struct election_lease_timing longer = {6 * NS_PER_S, 30 * NS_PER_S, 5 * NS_PER_S};
+	static const struct election_lease_timing longer = {
+		.stop_grace_ns = 6 * NS_PER_S, .start_timeout_ns = 30 * NS_PER_S, .cooldown_ns = 5 * NS_PER_S};
 	lead(0);
 	answers = false;
 	int64_t deadline = leases[0].token.deadline;
@@ -410,6 +417,46 @@ START_TEST(components_keep_their_places)
 }
 END_TEST
 
+START_TEST(w19_a_component_changes_its_group_at_a_restart)
+{
+	struct config *config = load_good(STORE "[component:a]\ngroup = g\n[component:b]\ngroup = g\n[component:c]\n");
+	config =
+		follow(config, STORE "[component:a]\nstop_grace = 100ms\n[component:b]\nstop_grace = 100ms\ngroup = h\n"
+				     "[component:d]\nstop_grace = 100ms\ngroup = g\n");
+	ck_assert_str_eq(report.restart, "a.group,b.group");
+	ck_assert_str_eq(config->components[0].group, "g");
+	ck_assert_str_eq(config->components[1].group, "g");
+	ck_assert(config->components[2].removed);
+	ck_assert_uint_eq(config_group_head(config, 3), 0);
+	config_free(config);
+}
+END_TEST
+
+static void is_refused(const char *first, const char *then)
+{
+	struct config *config = load_good(first), *next = load_good(then);
+	ck_assert_int_lt(reload_merge(config, next, &report), 0);
+	ck_assert_ptr_nonnull(strstr(report.error, "takes a restart"));
+	config_free(next);
+	config_free(config);
+}
+
+START_TEST(w19_the_name_of_a_lease_stays_its_own)
+{
+	is_refused(STORE "[component:a]\n[component:b]\n", STORE "[component:b]\ngroup = a\n");
+	is_refused(STORE "[component:a]\ngroup = g\n", STORE "[component:g]\n");
+}
+END_TEST
+
+// The file was checked against its own lease.
+START_TEST(w19_a_group_has_to_fit_into_the_lease_that_is_in_effect)
+{
+	is_refused(STORE "[component:a]\ngroup = g\n",
+		STORE "lease = 60s\nrenew = 2s\ntimeout = 2s\n[component:a]\ngroup = g\nstop_grace = 1500ms\n"
+		      "[component:b]\ngroup = g\nstop_grace = 1500ms\n");
+}
+END_TEST
+
 START_TEST(nothing_changed)
 {
 	static const char text[] = STORE "[component:b]\nusers = root\n[component:a]\n";
@@ -494,6 +541,9 @@ int main(void)
 	tcase_add_checked_fixture(merges, make_test_directory, remove_test_directory);
 	tcase_add_test(merges, components_keep_their_places);
 	tcase_add_test(merges, nothing_changed);
+	tcase_add_test(merges, w19_a_component_changes_its_group_at_a_restart);
+	tcase_add_test(merges, w19_the_name_of_a_lease_stays_its_own);
+	tcase_add_test(merges, w19_a_group_has_to_fit_into_the_lease_that_is_in_effect);
 	tcase_add_test(merges, what_takes_a_restart_stays);
 	tcase_add_test(merges, a_grace_that_does_not_fit_yet);
 	tcase_add_test(merges, another_password_in_the_same_file);

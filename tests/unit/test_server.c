@@ -244,6 +244,10 @@ static void start_with(size_t component_count, struct server_limits limits)
 	slots = calloc(component_count, sizeof *slots);
 	election = (struct election){.lease_count = (uint32_t)component_count};
 	election.leases = calloc(component_count, sizeof *election.leases);
+	for (uint32_t i = 0; i < component_count; i++) {
+		election.leases[i].head = i;
+		election.leases[i].next = ELECTION_NO_LEASE;
+	}
 	for (size_t i = 0; i < component_count; i++) {
 		char name[32];
 		snprintf(name, sizeof name, "c%zu", i);
@@ -563,6 +567,7 @@ START_TEST(status_tells_all_of_a_component)
 	struct peer *peer = joined("engine");
 	election.leases[0].state = LEASE_LEADING;
 	election.leases[0].seat = SEAT_WORKING;
+	election.leases[0].held_term = 42;
 	election.leases[0].token = (struct election_token){.term = 42, .deadline = clock_now_ns() - 1};
 	election.leases[1].row = (struct exchange_row){
 		.exists = true, .holder_alive = true, .holder.byte = {1}, .node = "host-b", .term = 6};
@@ -656,7 +661,7 @@ START_TEST(watch_shows_what_is_and_what_changes)
 		"leader component=discovery node= term=0\n");
 	ask(one, "watch component=counter\n", "ok\nleader component=counter node= term=0\n");
 	election.leases[0].state = LEASE_LEADING;
-	election.leases[0].token.term = 5;
+	election.leases[0].held_term = 5;
 	election.leases[1].row = (struct exchange_row){
 		.exists = true, .holder_alive = true, .holder.byte = {1}, .node = "host-b", .term = 6};
 	server_tell_leader(server, 0);
