@@ -37,6 +37,8 @@ const char *config_lease_name(const struct config *config, size_t index)
 void config_share_grace(const struct config *config, struct config_component *component)
 {
 	int64_t members = 0;
+	if (component->group == NULL)
+		return;
 	for (size_t i = 0; i < config->component_count; i++)
 		members += same_group(&config->components[i], component);
 	if (members > 1)
