@@ -13,7 +13,7 @@ import unittest
 
 import processes
 from case import SystemTest, main
-from replica import HERE, TENURECTL, TENURED
+from replica import HERE, TENURECTL, TENURED, until
 
 LEASE_NS = 2_000_000_000
 FIELD = re.compile(r' ([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
@@ -80,6 +80,7 @@ class AccessTest(SystemTest):
             self.addCleanup(worker.kill)
             worker.stdout.readline()
             self.assertEqual(" < ok" in worker.stdout.readline(), joins, user)
+        until(lambda: worker.stdout.readline().split()[1:] == ["<", "ok"], "the worker that joined has started")
         # Reloaded with somebody else in it (S4): who works goes on, and who comes is judged by the new list.
         replica.component["users"] = "root"
         replica.write_config()
