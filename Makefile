@@ -7,6 +7,7 @@
 #: make coverage   unit tests and simulator, and what they run of src/core
 #: make sim        the simulator; SEED=1 RUNS=1000
 #: make failover   fail-overs to a stale replica, of PostgreSQL ROUNDS=50 and of MariaDB two fifths of it
+#: make states     draws the core's state tables again, src/core/states.svg
 #: make demo       an election to watch; STORE=sqlite or STORE=postgresql
 #: make format     puts the sources into the format that lint wants
 #: make install    below PREFIX (/usr/local); DESTDIR, bindir, libdir and so on as usual
@@ -59,6 +60,7 @@ SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call
 	$(if $(call on,WITH_MYSQL),mysql) $(if $(findstring clang,$(CC)),clang)) \
 	$(if $(TESTING),check $(if $(call on,WITH_PGSQL),check-pgsql) $(if $(call on,WITH_MYSQL),check-mysql)) \
 	$(if $(filter lint lint-% format,$(GOALS)),lint) $(if $(filter demo,$(GOALS)),demo demo-$(STORE)) \
+	$(if $(filter states,$(GOALS)),states) \
 	$(if $(filter check deb newcomer,$(GOALS)),deb) $(if $(filter newcomer,$(GOALS)),newcomer)
 ifeq ($(PACKAGES)$(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),)
 ifneq ($(strip $(SECTIONS)),)
@@ -223,6 +225,11 @@ $(STORE_TESTS): $(STORE_HELPERS)
 $(HELPERS): $(P)/%: $(O)/%.o $(P)/libtenure.so $(call archives,wire base) $(STAMP)
 	$(call link,$(filter %.o %.so %.a,$^),-Wl$(comma)-rpath$(comma)'$$ORIGIN/../..')
 
+STATES := $(P)/tests/tools/states
+$(STATES): $(P)/%: $(O)/%.o $(call archives,core base) $(STAMP)
+	$(call link,$(filter %.o %.a,$^))
+STATES_CHECK = tests/tools/check-states $(STATES) src/core/states.svg
+
 # The simulator's core can be told, at run time, to break a rule.
 $(O)/mutant/%.o: src/core/%.c $(STAMP)
 	$(call compile,core,-DTENURE_MUTANTS)
@@ -246,14 +253,15 @@ export TENURE_BUILD = $(abspath $(P))
 export TENURE_MODE = $(MODE)
 export PYTHONPYCACHEPREFIX = $(abspath $(B))/python
 
-.PHONY: tests check sim-check sim failover coverage demo
-tests: all $(UNIT) $(STORE_TESTS) $(SIM) $(HELPERS)
+.PHONY: tests check sim-check sim failover coverage demo states
+tests: all $(STATES) $(UNIT) $(STORE_TESTS) $(SIM) $(HELPERS)
 
-check: $(if $(CHECK),,all) $(call part,layers,$(call archives,$(LAYERS))) $(call part,unit,$(UNIT)) \
+check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
+		$(call part,layers,$(call archives,$(LAYERS))) $(call part,unit,$(UNIT)) \
 		$(call part,sim,$(SIM)) $(call part,store,$(STORE_TESTS)) $(call part,system,all $(HELPERS))
 	$(if $(SYSTEM_TESTS),,@echo 'left out: the system tests, which need SQLite and PostgreSQL')
 	@tests/tools/run-tests --logs $(P)/logs \
-		$(call part,tools,tools:tests/tools/test_tools) \
+		$(call part,tools,tools:tests/tools/test_tools 'tools:$(STATES_CHECK)') \
 		$(call part,layers,'layers:$(LAYER_CHECK)') \
 		$(call part,unit,$(UNIT:%='unit:%')) \
 		$(call part,sim,$(if $(SIM),'sim:$(call script,tests/sim/check,$(SIM))')) \
@@ -268,6 +276,9 @@ FAILOVERS = TENURE_FAILOVERS=$(or $(ROUNDS),50) python3 -u
 failover: all
 	$(FAILOVERS) tests/system/test_failover.py over_and_over
 	$(if $(call on,WITH_MYSQL),$(FAILOVERS) tests/system/test_mariadb_failover.py over_and_over)
+
+states: $(STATES)
+	@$(STATES_CHECK) draw
 
 sim-check: $(SIM)
 	$(call script,tests/sim/check,$(SIM))

@@ -71,3 +71,16 @@ const char *session_state_name(enum session_state state)
 	assert((unsigned)state < SESSION_STATES);
 	return names[state];
 }
+
+const char *session_event_name(enum session_event event)
+{
+	static const char *const names[SESSION_EVENTS] = {
+		[SESSION_CREATE] = "create",
+		[SESSION_CLOSE] = "close",
+		[SESSION_ALIVE] = "alive",
+		[SESSION_DEAD] = "dead",
+		[SESSION_FAILED] = "failed",
+	};
+	assert((unsigned)event < SESSION_EVENTS);
+	return names[event];
+}

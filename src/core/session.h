@@ -26,5 +26,6 @@ enum session_event {
 enum session_state session_next(enum session_state state, enum session_event event);
 
 const char *session_state_name(enum session_state state);
+const char *session_event_name(enum session_event event);
 
 #endif

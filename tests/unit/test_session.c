@@ -63,6 +63,10 @@ START_TEST(names_differ)
 		for (int j = 0; j < i; j++)
 			ck_assert_str_ne(
 				session_state_name((enum session_state)i), session_state_name((enum session_state)j));
+	for (int i = 0; i < SESSION_EVENTS; i++)
+		for (int j = 0; j < i; j++)
+			ck_assert_str_ne(
+				session_event_name((enum session_event)i), session_event_name((enum session_event)j));
 }
 END_TEST
 
