@@ -85,6 +85,11 @@ class Feed:
             self.ended = True
             self.changed.notify_all()
 
+    def wait_end(self, timeout=PATIENCE_S):
+        """All that there is to come has come."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.ended, timeout), f"{self.name}: no end within {timeout:g} s"
+
     def mark(self):
         """Where the feed is now; wait(after=…) looks at what comes after it."""
         return len(self.items)

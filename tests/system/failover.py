@@ -6,7 +6,6 @@ import dataclasses
 import pathlib
 import random
 import shutil
-import socket
 import subprocess
 import time
 
@@ -41,19 +40,6 @@ def kill_server(server):
     return killed_at
 
 
-def steady_port():
-    """One that stays free while its server is down: no connection gets it as its own end."""
-    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
-    for port in random.sample(range(lowest // 2, lowest), 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise RuntimeError("no free port")
-
-
 class Pair:
     """A primary, and an asynchronous standby that gets what the primary writes through a proxy that can hold it back.
 
@@ -70,8 +56,6 @@ class Pair:
         }
         self.primary = test.make_server("one", **settings)
         self.standby = test.make_server("two", **settings)
-        for server in (self.primary, self.standby):
-            server.port = steady_port()
         self.primary.start()
         self.copying = None
 

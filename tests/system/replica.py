@@ -203,7 +203,9 @@ class Replica:
 
     def wait_exit(self, timeout=PATIENCE_S):
         self.expected_to_live = False
-        return self.process.wait(timeout)
+        status = self.process.wait(timeout)
+        self.log.wait_end()
+        return status
 
     def stop(self):
         """SIGTERM, and whether it ended the way it should."""
@@ -215,6 +217,7 @@ class Replica:
         self.expected_to_live = False
         self.signal(signal.SIGKILL)
         self.process.wait()
+        self.log.wait_end()
 
     def usage(self):
         return processes.usage(self.pid)

@@ -152,12 +152,12 @@ class ClosedTest(PostgresTest):
             clients.append(self.client(replica, "engine"))
         end = now() + 1_500_000_000
         for replica in replicas:
-            row = until(lambda one=replica: one.status()["error"] and one.status(), "an error")
-            self.assertEqual(row["store"], outcome, row)
+            # An attempt that the machine was too busy for says so, and is not the one.
+            replica.wait_log(f"outcome={outcome}", *words)
+            row = until(lambda one=replica: (row := one.status())["store"] == outcome and row, outcome)
             for word in words:
                 self.assertIn(word, row["error"])
             self.assertEqual((row["role"], row["ttl_ms"], row["worker"]), ("standby", "0", "joined"))
-            replica.wait_log(f"outcome={outcome}", *words)
         self.assertFalse(threading.Event().wait((end - now()) / 1e9))
         for client, replica in zip(clients, replicas):
             self.assertEqual(client.all("granted"), [])
@@ -218,10 +218,10 @@ class ClosedTest(PostgresTest):
         replica = self.replica("a", read_only)
         client = self.assert_closed([replica], "denied", "read-only")[0]
         primary.stop()
+        asked_at = now()  # it is seen to be writable before pg_promote() returns
         standby.sql("SELECT pg_promote()")
-        promoted_at = now()
         granted = client.wait("granted")
-        self.assertGreater(granted.at - promoted_at, 400_000_000)
+        self.assertGreater(granted.at - asked_at, 500_000_000)
         self.assertGreater(granted.number("term"), 1_500_000_000, "a term of the new incarnation (rule 5)")
 
     def test_no_privilege(self):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import postgres
@@ -17,6 +18,7 @@ from demo_beats import Beats
 
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD = pathlib.Path(os.environ.get("TENURE_BUILD", HERE.parents[1] / "build"))
+SECONDS = 30  # that it may take
 # It beats whether it may or not, and ends for nobody.
 CARELESS_WORKER = f"""#!{sys.executable} -S
 import os, signal, sys, time
@@ -35,6 +37,7 @@ class DemoTest(unittest.TestCase):
         self.addCleanup(directory.cleanup)
         self.directory = pathlib.Path(directory.name)
         self.directory.chmod(0o755)
+        self.figures = []
 
     def start(self, *words, build=BUILD):
         environment = {**os.environ, "TMPDIR": str(self.directory), "TENURE_BUILD": str(build)}
@@ -53,9 +56,13 @@ class DemoTest(unittest.TestCase):
         return found + list(self.directory.glob("tenure-demo-*"))
 
     def play(self, *words):
+        begun_s = time.monotonic()
         with self.start(*words) as demo:
             text = demo.communicate(timeout=120)[0]
+        took_s = time.monotonic() - begun_s
         self.assertEqual(demo.returncode, 0, text)
+        self.figures.append(f"{took_s:.1f} s")
+        self.assertLess(took_s, SECONDS)
         self.assertIn("at no time did two hold one component", text)
         self.assertNotIn("\033", text)
         self.assertEqual(self.left_behind(), [])

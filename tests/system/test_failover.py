@@ -162,7 +162,7 @@ class FailoverTest(PostgresTest):
             replica.wait_log("incarnation", "claims nothing", after=mark)
         moved_at = now()
         leader.wait("extended", after=leader.mark(), term=1)
-        self.assertLess(moved_at - left_at, RENEW_NS + 300_000_000)  # with the next exchange
+        self.assert_within(moved_at - left_at, RENEW_NS + 300_000_000, "with the next exchange")
         self.assertEqual(leader.all("revoked"), [])
         self.figure(f"both daemons moved within {milliseconds(moved_at - left_at):.0f} ms")
 
@@ -171,7 +171,9 @@ class FailoverTest(PostgresTest):
         server = self.make_server().start()
         store = self.postgres(server=server)
         components = ("engine", "counter")
-        replicas = [self.replica(name, store, components=components).start() for name in "ab"]
+        # Far more than a start of the server takes on a busy machine.
+        timing = {"lease": "5s", "renew": "500ms", "poll": "250ms", "timeout": "500ms"}
+        replicas = [self.replica(name, store, components=components, timing=timing).start() for name in "ab"]
         leader, yielder = self.client(replicas[0], "engine"), self.client(replicas[0], "counter")
         for client in (leader, yielder):
             client.wait("granted", term=1)
@@ -184,8 +186,8 @@ class FailoverTest(PostgresTest):
         leader.wait("extended", after=mark, term=1)
         granted = until(lambda: others[1].last("granted") or yielder.all("granted")[1:], "the next leader")
         granted = granted[0] if isinstance(granted, list) else granted
-        self.assertGreater(granted.at - started_at, LEASE_NS)
-        self.assertLess(granted.at - started_at, 2 * LEASE_NS)
+        self.assertGreater(granted.at - started_at, 5_000_000_000)
+        self.assert_within(granted.at - started_at, 10_000_000_000)
         self.assertEqual(leader.all("revoked") + others[0].all("granted"), [])
         self.figure(f"the free one is led {milliseconds(granted.at - started_at):.0f} ms after the start")
 

@@ -91,7 +91,7 @@ class GroupsTest(PostgresTest):
         until(lambda: out.exists() and out.read_text() == "console 1\n", "the command knows its lease")
         run.send_signal(signal.SIGTERM)
         run.wait(10)
-        self.assertEqual(store.sql("SELECT session IS NULL FROM tenure_lease").strip() in ("t", "1"), True)
+        until(lambda: store.sql("SELECT session IS NULL FROM tenure_lease").strip() in ("t", "1"), "the release")
 
     def run_ctl(self, replica, component, command):
         run = processes.spawn([TENURECTL, "--socket", replica.socket, "run", component, "--", *command])

@@ -79,7 +79,7 @@ class LeaksTest(PostgresTest):
 
         wanted = [(usage.descriptors, usage.threads) for usage in before]
         try:
-            until(lambda: settled() == wanted, "as before", timeout=3)
+            until(lambda: settled() == wanted, "as before")
         except AssertionError:
             self.assertEqual(settled(), wanted, "descriptors and threads")
         growth = [daemon.usage().resident_kb - usage.resident_kb for daemon, usage in zip(daemons, before)]
@@ -186,7 +186,7 @@ class LeaksTest(PostgresTest):
         cut(20)
         leader.wait("extended", after=leader.mark())
         self.assert_same("20 cuts", [replica], before)
-        until(lambda: self.backends(store) == backends, "backends as before", timeout=3)
+        until(lambda: self.backends(store) == backends, "backends as before")
         self.assertEqual(leader.all("revoked"), [])
 
     def test_idle(self):

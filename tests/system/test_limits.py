@@ -232,7 +232,7 @@ class LimitsTest(SystemTest):
         self.assertEqual((row["role"], row["term"]), ("leader", term))
         child.kill()
         child.wait()
-        until(lambda: self.replica_a.status()["role"] == "idle", "the worker gone", timeout=1)
+        until(lambda: self.replica_a.status()["role"] == "idle", "the worker gone")
 
 
 if __name__ == "__main__":

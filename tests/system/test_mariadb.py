@@ -94,14 +94,14 @@ class MariaTest(PostgresTest):
     def assert_closed(self, name, store, outcome, *words):
         replica = self.replica(name, store).start()
         client = self.client(replica, "engine")
-        row = until(lambda: replica.status()["error"] and replica.status(), "an error")
-        self.assertEqual(row["store"], outcome, row)
+        # An attempt that the machine was too busy for says so, and is not the one.
+        row = until(lambda: (row := replica.status())["store"] == outcome and row, outcome)
         for word in words:
             self.assertIn(word, row["error"])
         self.assertFalse(threading.Event().wait(1))
         self.assertEqual(client.all("granted"), [])
-        told = [line for line in replica.log.items if f"outcome={outcome}" in line]
-        self.assertEqual(len(told), 1, "told once, not at every attempt")
+        told = [line.partition(" outcome=")[2] for line in replica.log.items if " store outcome=" in line]
+        self.assertFalse(any(one == other for one, other in zip(told, told[1:])), "told at every attempt")
         self.assertNotIn(SECRET, str(replica.status()) + "\n".join(replica.log.items))
 
     def over_tcp(self, **more):

@@ -9,7 +9,7 @@ import time
 import test_failover
 from case import SystemTest, main
 from events import milliseconds, now
-from failover import ROWS, steady_port
+from failover import ROWS
 from mariadb import MariaDB, Maria
 from postgres import Proxy
 from replica import until
@@ -25,7 +25,6 @@ class Server(MariaDB):
     def __init__(self, directory, template=None):
         self.template = template
         super().__init__(directory)
-        self.port = steady_port()
 
     def make(self):
         if self.template:

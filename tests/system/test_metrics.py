@@ -11,7 +11,7 @@ import subprocess
 import time
 
 from case import SystemTest, main
-from events import now
+from events import milliseconds, now
 from http_client import ask
 from postgres import free_port
 from replica import until
@@ -67,10 +67,11 @@ class MetricsTest(SystemTest):
         self.assertTrue(0 < samples["tenure_valid_seconds" + ENGINE] <= 2, samples)
         self.assertEqual((samples["tenure_workers" + ENGINE], samples["tenure_clients"]), (1, 1))
         self.assertEqual(samples['tenure_workers{component="other"}'], 0)
-        leader.reply("yield", granted)
-        until(lambda: scrape(one)["tenure_leader" + ENGINE] == 0, "no leader")
-        self.assertEqual(ended(scrape(one)), {"yielded": 1})
-        leader.wait("granted", after=leader.mark())
+        mark = leader.mark()
+        leader.reply("yield", granted, cooldown_ms=1000)
+        samples = self.until_metric(one, "tenure_leader" + ENGINE, 0)
+        self.assertEqual(ended(samples), {"yielded": 1})
+        leader.wait("granted", after=mark)
         self.assertEqual(scrape(one)["tenure_terms_begun_total" + ENGINE], 2)
         leader.close()
         samples = self.until_metric(one, "tenure_leader" + ENGINE, 0)
@@ -87,22 +88,27 @@ class MetricsTest(SystemTest):
         for replica, (_, first) in before.items():
             led = scrape(replica)
             leader.wait("extended", after=leader.mark())
-            self.assert_seconds(scrape(replica), led, 0)
+            self.assertAlmostEqual(self.leaderless(scrape(replica)), self.leaderless(led))
             self.assertGreaterEqual(self.leaderless(led), self.leaderless(first))
         leader.close()
         for replica in before:
-            first = self.until_metric(replica, "tenure_leader_known" + ENGINE, 0)
-            before[replica] = (now(), first)
+            self.until_metric(replica, "tenure_leader_known" + ENGINE, 0)
+            before[replica] = self.timed(replica)
         time.sleep(0.5)  # the measure itself: that the figure grows as fast as the clock
-        for replica, (at, first) in before.items():
-            self.assert_seconds(scrape(replica), first, (now() - at) / 1e9)
+        for replica, (asked, first, told) in before.items():
+            asked_again, last, told_again = self.timed(replica)
+            grown_ms = (self.leaderless(last) - self.leaderless(first)) * 1000
+            self.assertGreater(grown_ms, milliseconds(asked_again - told) - 2)
+            self.assertLess(grown_ms, milliseconds(told_again - asked) + 2)
 
     @staticmethod
     def leaderless(samples):
         return samples["tenure_leaderless_seconds_total" + ENGINE]
 
-    def assert_seconds(self, samples, before, seconds):
-        self.assertAlmostEqual(self.leaderless(samples) - self.leaderless(before), seconds, delta=0.1)
+    @staticmethod
+    def timed(replica):
+        """A scrape between two times."""
+        return now(), scrape(replica), now()
 
     def test_store(self):
         """Exchanges by outcome and time; a database that stands still: not connected, and leaderless once it is over"""

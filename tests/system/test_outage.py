@@ -157,9 +157,11 @@ class OutageTest(PostgresTest):
         """W9, W4, rule 9: the server restarts under a leader: the term goes on; then nobody new for a lease"""
         server = self.make_server().start()
         store = self.database(server=server)
-        replicas = [self.replica(name, store).start() for name in "ab"]
+        # Far more than a start of the server takes on a busy machine.
+        timing = {"lease": "6s", "renew": "600ms", "poll": "300ms", "timeout": "600ms"}
+        replicas = [self.replica(name, store, timing=timing).start() for name in "ab"]
         leader, standby = self.lead(replicas)
-        leader.wait("extended")
+        leader.wait("extended", after=leader.mark())
         server.stop()
         server.start()
         restarted_at = now()
@@ -168,7 +170,7 @@ class OutageTest(PostgresTest):
         # Its worker gone, the lease is free at once, but the server is not believed yet (rule 3).
         leader.kill()
         granted = standby.wait("granted")
-        self.assertGreater(granted.at - restarted_at, LEASE_NS / 2)
+        self.assertGreater(granted.at - restarted_at, 3_000_000_000)
         self.assertGreater(granted.number("term"), 1_500_000_000, "the first term of a new incarnation (rule 5)")
 
     def test_session_killed(self):

@@ -63,9 +63,9 @@ class ResumeTest(PostgresTest):
     def test_worker_dies_meanwhile(self):
         """S5: the worker died while the daemon was away: the term is not extended, and another leads after it"""
         _, replica, leaders, standbys = self.lead(("engine",))
-        deadline = leaders[0].last("extended").number("deadline")
         replica.kill()
         leaders[0].kill()
+        deadline = replica.page_deadline()
         replica.start()
         replica.wait_log("resumed", "engine")
         granted = standbys[0].wait("granted")

@@ -138,6 +138,10 @@ class SystemdTest(unittest.TestCase):
         lines = self.machine.read_journal("-o", "cat", "-u", f"{which}*")
         return [tuple(line.split()[1:]) for line in lines if line.startswith("leads ")]
 
+    def wait_workers(self, wanted, which="tenure-run@"):
+        """A command says what it leads a moment after it was granted."""
+        return until(lambda: wanted <= set(found := self.workers(which)) and found, f"{which} has {wanted}", every=0.05)
+
     def start(self, *components):
         self.machine.run("systemctl", "start", "tenured", *(f"tenure-run@{name}" for name in components))
         return self.wait_led("a", *components)
@@ -159,7 +163,7 @@ class SystemdTest(unittest.TestCase):
         self.assertIn("leading 3 of 3", machine.show("tenured", "StatusText"))
         machine.run("systemctl", "stop", "tenured.socket", "tenured")
         self.wait_led("b", *COMPONENTS)
-        self.assertEqual(set(self.workers("tenure-run-b@")), {(name, "2") for name in COMPONENTS})
+        self.wait_workers({(name, "2") for name in COMPONENTS}, "tenure-run-b@")
         self.assertEqual(machine.show("tenured", "Result"), "success")
         journal = machine.journal("tenured")
         first = re.compile(r"lease component=engine .*to=leading term=1")
@@ -173,8 +177,7 @@ class SystemdTest(unittest.TestCase):
         """S5: restarts, kills and upgrades under three leaders: nothing revoked, no new term, no command disturbed"""
         machine = self.boot()
         before = self.start(*COMPONENTS)
-        started = self.workers()
-        self.assertEqual(sorted(started), sorted((name, "1") for name in COMPONENTS))
+        started = self.wait_workers({(name, "1") for name in COMPONENTS})
         pids = {machine.show("tenured", "MainPID")}
 
         def again(what, *command):
@@ -278,7 +281,7 @@ class SystemdTest(unittest.TestCase):
         self.wait_replaced(before)
         self.assertEqual(self.status()["engine"]["leader"], "b")
         self.assertEqual(self.workers(), [("engine", "1")])
-        self.assertEqual(self.workers("tenure-run-b@"), [("engine", "2")])
+        self.assertEqual(self.wait_workers({("engine", "2")}, "tenure-run-b@"), [("engine", "2")])
 
     def test_watchdog_within_lease(self):
         """A daemon that is stopped, with the lease as it is by default: systemd replaces it, and the term goes on"""

@@ -89,7 +89,7 @@ static void open_and_join(void)
 	tell("ok component=engine slot=0\n");
 }
 
-static void push_granted(uint64_t term, int64_t ttl_ms)
+static int64_t push_granted(uint64_t term, int64_t ttl_ms)
 {
 	int64_t deadline = in_ms(ttl_ms);
 	set_term(term, deadline);
@@ -100,6 +100,7 @@ static void push_granted(uint64_t term, int64_t ttl_ms)
 	ck_assert_int_eq(event.deadline, deadline);
 	ck_assert(tenure_valid(t));
 	ck_assert_uint_eq(tenure_term(t), term);
+	return deadline;
 }
 
 static void push_revoked(uint64_t term, const char *reason)
@@ -174,9 +175,9 @@ START_TEST(test_page_extends)
 {
 	make_page();
 	open_and_join();
-	push_granted(42, 100);
-	int64_t first = in_ms(100);
-	set_term(42, in_ms(400));
+	push_granted(42, 500);
+	int64_t first = in_ms(500);
+	set_term(42, in_ms(2000));
 	while (clock_now_ns() < first)
 		usleep(1000);
 	ck_assert(tenure_valid(t));
@@ -186,7 +187,7 @@ START_TEST(test_page_extends)
 	ck_assert_uint_eq(event.term, 42);
 	ck_assert_str_eq(event.reason, "expired");
 	ck_assert(!tenure_valid(t));
-	set_term(42, in_ms(1000)); // rule 8: expired is lost
+	set_term(42, in_ms(60000)); // rule 8: expired is lost
 	ck_assert(!tenure_valid(t));
 	expect_nothing_for(10);
 }
@@ -195,16 +196,17 @@ END_TEST
 START_TEST(test_lines_extend)
 {
 	open_and_join();
-	push_granted(42, 100);
-	tell("extended component=engine term=42 deadline=%lld ttl_ms=300\n", (long long)in_ms(300));
-	tell("extended component=engine term=41 deadline=%lld ttl_ms=300\n", (long long)in_ms(9000));
-	expect_nothing_for(150);
+	push_granted(42, 500);
+	int64_t deadline = in_ms(2000);
+	tell("extended component=engine term=42 deadline=%lld ttl_ms=2000\n", (long long)deadline);
+	tell("extended component=engine term=41 deadline=%lld ttl_ms=60000\n", (long long)in_ms(60000));
+	expect_nothing_for(600);
 	ck_assert(tenure_valid(t));
-	int64_t before = clock_now_ns();
 	expect_event(TENURE_LOST);
-	ck_assert_int_lt(clock_now_ns(), before + 1000 * NS_PER_MS);
+	ck_assert_int_ge(clock_now_ns(), deadline);
+	ck_assert_int_lt(clock_now_ns(), deadline + 5000 * NS_PER_MS); // the other term's was not taken for it
 	ck_assert(!tenure_valid(t));
-	tell("extended component=engine term=42 deadline=%lld ttl_ms=300\n", (long long)in_ms(300));
+	tell("extended component=engine term=42 deadline=%lld ttl_ms=60000\n", (long long)in_ms(60000));
 	expect_nothing_for(20);
 	ck_assert(!tenure_valid(t));
 }
@@ -229,15 +231,14 @@ START_TEST(test_daemon_dies)
 {
 	maybe_page(_i);
 	open_and_join();
-	push_granted(42, 300);
-	int64_t deadline = in_ms(300);
+	int64_t deadline = push_granted(42, 1000);
 	hang_up();
 	stop_listening();
 	expect_nothing_for(100);
 	ck_assert(tenure_valid(t));
 	struct tenure_event event = expect_event(TENURE_LOST);
 	ck_assert_uint_eq(event.term, 42);
-	ck_assert_int_ge(clock_now_ns(), deadline - 5 * NS_PER_MS);
+	ck_assert_int_ge(clock_now_ns(), deadline);
 	ck_assert(!tenure_valid(t));
 	start_listening();
 	greet();
@@ -584,16 +585,14 @@ START_TEST(test_frozen_beyond_the_deadline)
 {
 	maybe_page(_i);
 	open_and_join();
-	int64_t deadline = in_ms(200);
+	int64_t deadline = in_ms(1500);
 	set_term(42, deadline);
-	tell("granted component=engine term=42 deadline=%lld ttl_ms=200\n", (long long)deadline);
+	tell("granted component=engine term=42 deadline=%lld ttl_ms=1500\n", (long long)deadline);
 	expect_event(TENURE_GRANTED);
 	pid_t child = fork();
 	ck_assert_int_ge(child, 0);
 	if (child == 0) {
 		// A copy of the handle that only checks; it stands for the worker that is stopped.
-		while (clock_now_ns() < deadline - 150 * NS_PER_MS)
-			;
 		if (!tenure_valid(t))
 			_exit(2);
 		raise(SIGSTOP);
