@@ -95,6 +95,8 @@ void screen_measure(struct screen *screen)
 int screen_show(const struct screen *screen, const char *text)
 {
 	size_t row = 0;
+	if (!screen->is_entered)
+		return 0;
 	fputs(HOME, stdout);
 	for (; row < screen->height && *text != '\0'; row++) {
 		size_t length = strcspn(text, "\n");

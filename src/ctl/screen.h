@@ -29,7 +29,7 @@ void screen_enter(struct screen *screen);
 void screen_leave(struct screen *screen);
 // Takes in its size.
 void screen_measure(struct screen *screen);
-// Shows `text` and nothing else; lines that do not fit are left out. 0 or -errno.
+// Shows `text` and nothing else; lines that do not fit are left out. Nothing where the screen was left. 0 or -errno.
 int screen_show(const struct screen *screen, const char *text) MUST_CHECK;
 
 #endif

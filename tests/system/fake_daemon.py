@@ -46,6 +46,7 @@ class FakeDaemon:
         self.rows = [row()]
         self.lock = threading.Lock()
         self.watchers = []
+        self.heard = 0  # requests, answered or not
         self.asked_at = []  # when somebody asked for the status
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
@@ -91,6 +92,7 @@ class FakeDaemon:
             try:
                 for request in lines:
                     word, *fields = request.split()
+                    self.heard += 1
                     with self.lock:
                         self._send(peer, self._answer(peer, word, dict(field.split("=", 1) for field in fields)))
             except OSError:

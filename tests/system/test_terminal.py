@@ -100,6 +100,7 @@ class StatusTest(TerminalTest):
         terminal = self.terminal(100, 24)
         for words, environment, colored in (
             ((), "", True),
+            ((), "NO_COLOR=1", False),
             (("--color=never",), "", False),
             (("--color=always",), "NO_COLOR=1", True),
             (("--color",), "TERM=dumb", True),
@@ -254,8 +255,12 @@ class WatchTest(TerminalTest):
             self.check_left(terminal, status)
         self.watch(terminal, daemon.path)
         terminal.wait(r"^engine +idle")
-        terminal.press("C-z")
-        terminal.wait("^before$", "Stopped", without=["COMPONENT"])
+        # What it asked for before comes while it is stopped: not to be shown on the shell's screen.
+        with daemon.lock:
+            heard = daemon.heard
+            until(lambda: daemon.heard > heard, "a round")
+            terminal.press("C-z")
+            terminal.wait("^before$", "Stopped", without=["COMPONENT"])
         terminal.type_text("fg")
         terminal.wait(r"\Ahost-a", r"^engine +idle", without=["before"])
         terminal.press("q")
