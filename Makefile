@@ -243,7 +243,7 @@ MYSQL_TESTS := %/test_mariadb.py %/test_mariadb_failover.py %/test_mariadb_scena
 SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filter-out \
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # They wait for the most part, and run beside the others.
-WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme pooler mariadb_scenarios)
+WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme pooler mariadb_scenarios terminal)
 PARTS := $(or $(CHECK),tools layers unit sim store system)
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)

@@ -5,7 +5,7 @@
 _tenure_components() {
 	local -a names
 	names=(${(f)"$(tenurectl ${opt_args[--socket]:+--socket} ${opt_args[--socket]} status 2>/dev/null |
-		awk 'NR > 1 { print $1 }')"})
+		awk 'NF == 0 { exit } seen { print $1 } $1 == "COMPONENT" { seen = 1 }')"})
 	names=(${names//:/\\:})
 	_describe component names
 }
@@ -14,7 +14,7 @@ _tenurectl_commands() {
 	local -a commands
 	commands=(
 		'status:who leads what, seen from here'
-		'watch:a line for every change of leader'
+		'watch:the same as a table that follows'
 		'check:whether a term is valid here'
 		'wait:until this node leads or stands by'
 		'run:runs a command while this node leads'
@@ -37,7 +37,10 @@ _tenurectl() {
 		'*::argument:->arguments' && return
 	[[ $state == arguments ]] || return
 	case $words[1] in
-	status | watch) _arguments '-o[format]:format:(text json)' '*:component:_tenure_components' ;;
+	status) _arguments '-o[format]:format:(text json)' '--color=-[when in colour]::when:(auto always never)' \
+		'*:component:_tenure_components' ;;
+	watch) _arguments '-o[format]:format:(text json)' '--color=-[when in colour]::when:(auto always never)' \
+		'--reconnect[how long the daemon may be away]:duration:' '*:component:_tenure_components' ;;
 	check) _arguments '--term[of that number]:term:' '-q[print nothing]' '1:component:_tenure_components' ;;
 	wait) _arguments '--for[what to wait for]:role:(leader standby)' '--timeout[how long]:duration:' \
 		'1:component:_tenure_components' ;;

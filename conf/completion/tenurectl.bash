@@ -8,17 +8,19 @@ _tenurectl_value() {
 	-o) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$2") ;;
 	--for) mapfile -t COMPREPLY < <(compgen -W 'leader standby' -- "$2") ;;
 	--stop-signal) mapfile -t COMPREPLY < <(compgen -W 'TERM INT HUP QUIT USR1 USR2' -- "$2") ;;
-	--term | --timeout | --watchdog | --cooldown) ;;
+	--term | --timeout | --watchdog | --cooldown | --reconnect) ;;
 	*) return 1 ;;
 	esac
 }
 
 _tenurectl_components() {
-	"${words[0]}" "${socket[@]}" status 2>/dev/null | awk 'NR > 1 { print $1 }'
+	"${words[0]}" "${socket[@]}" status 2>/dev/null |
+		awk 'NF == 0 { exit } seen { print $1 } $1 == "COMPONENT" { seen = 1 }'
 }
 
 _tenurectl() {
 	local words=("${COMP_WORDS[@]}") word=${COMP_WORDS[COMP_CWORD]} command='' socket=() options i
+	local colors='--color=auto --color=always --color=never'
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${words[i]} in
@@ -43,7 +45,8 @@ _tenurectl() {
 	_tenurectl_value "${words[COMP_CWORD - 1]}" "$word" && return
 	case $command in
 	'') options='--socket --version --help status watch check wait run resign reload init help' ;;
-	status | watch) options='-o' ;;
+	status) options="-o $colors" ;;
+	watch) options="-o --reconnect $colors" ;;
 	check) options='--term -q' ;;
 	wait) options='--for --timeout' ;;
 	run) options='--notify --once --stop-signal --watchdog --' ;;

@@ -5,7 +5,7 @@ set -l commands status watch check wait run resign reload init help
 set -l first "not __fish_seen_subcommand_from $commands"
 
 function __tenurectl_components
-    tenurectl status 2>/dev/null | awk 'NR > 1 { print $1 }'
+    tenurectl status 2>/dev/null | awk 'NF == 0 { exit } seen { print $1 } $1 == "COMPONENT" { seen = 1 }'
 end
 
 complete -c tenurectl -f
@@ -13,7 +13,7 @@ complete -c tenurectl -n $first -l socket -r -F -d "The socket of the daemon"
 complete -c tenurectl -n $first -s V -l version -d "Print the version"
 complete -c tenurectl -n $first -s h -l help -d "Print a summary"
 complete -c tenurectl -n $first -a status -d "Who leads what, seen from here"
-complete -c tenurectl -n $first -a watch -d "A line for every change of leader"
+complete -c tenurectl -n $first -a watch -d "The same as a table that follows"
 complete -c tenurectl -n $first -a check -d "Whether a term is valid here"
 complete -c tenurectl -n $first -a wait -d "Until this node leads or stands by"
 complete -c tenurectl -n $first -a run -d "Runs a command while this node leads"
@@ -24,6 +24,8 @@ complete -c tenurectl -n $first -a help -d "What there is"
 set -l named "__fish_seen_subcommand_from status watch check wait run resign"
 complete -c tenurectl -n $named -a "(__tenurectl_components)"
 complete -c tenurectl -n "__fish_seen_subcommand_from status watch" -s o -x -a "text json" -d "Format"
+complete -c tenurectl -n "__fish_seen_subcommand_from status watch" -l color -x -a "auto always never" -d "In colour"
+complete -c tenurectl -n "__fish_seen_subcommand_from watch" -l reconnect -x -d "How long the daemon may be away"
 complete -c tenurectl -n "__fish_seen_subcommand_from check" -l term -x -d "Of that number"
 complete -c tenurectl -n "__fish_seen_subcommand_from check" -s q -d "Print nothing"
 complete -c tenurectl -n "__fish_seen_subcommand_from wait" -l for -x -a "leader standby" -d "What to wait for"

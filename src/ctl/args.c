@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "show.h"
+
 #define DURATION_MAX_NS (24 * 3600 * NS_PER_S)
 #define SAY_SIZE 1024
 #define SAY_WAIT_MS 20
@@ -19,6 +21,7 @@ static void say(const char *format, va_list arguments, const char *hint)
 	char text[SAY_SIZE], line[SAY_SIZE + 128];
 	struct pollfd fds[] = {{.fd = STDERR_FILENO, .events = POLLOUT}};
 	vsnprintf(text, sizeof text, format, arguments);
+	show_plainly(text);
 	int size = snprintf(line, sizeof line, "tenurectl: %s%s\n", text, hint);
 	if (poll(fds, 1, SAY_WAIT_MS) == 1)
 		(void)!write(STDERR_FILENO, line, (size_t)size);
@@ -102,6 +105,19 @@ int args_format(const char *text, enum ctl_format *ret)
 		return -EINVAL;
 	*ret = strcmp(text, "json") == 0 ? CTL_JSON : CTL_TEXT;
 	return 0;
+}
+
+int args_color(const char *text, enum ctl_color *ret)
+{
+	static const char *const names[] = {
+		[CTL_COLOR_AUTO] = "auto", [CTL_COLOR_ALWAYS] = "always", [CTL_COLOR_NEVER] = "never"};
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		if (strcmp(text ? text : "always", names[i]) != 0)
+			continue;
+		*ret = (enum ctl_color)i;
+		return 0;
+	}
+	return -EINVAL;
 }
 
 int args_components(int count, char *const names[])

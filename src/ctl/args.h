@@ -22,6 +22,8 @@ int args_duration(const char *text, int64_t *ret_ns) MUST_CHECK;
 int args_signal(const char *text, int *ret) MUST_CHECK;
 // text or json.
 int args_format(const char *text, enum ctl_format *ret) MUST_CHECK;
+// auto, always or never; NULL is always.
+int args_color(const char *text, enum ctl_color *ret) MUST_CHECK;
 
 // CTL_OK, or CTL_USAGE after saying that these are not names of components.
 int args_components(int count, char *const names[]) MUST_CHECK;

@@ -4,8 +4,9 @@
 //   commands.c global options, the table of commands, help
 //   args.c     durations, signals, formats; complaints
 //   dial.c     a connection that is waited for
-//   status.c   status; table.c prints it
-//   watch.c    watch
+//   status.c   status
+//   watch.c    watch: lines; live.c: the same as a table that follows
+//   components.c  what both show; table.c prints it, show.c says how times are written, screen.c knows the terminal
 //   wait.c     check and wait
 //   init.c     init
 //   resign.c   resign
@@ -31,6 +32,12 @@ enum ctl_exit {
 enum ctl_format {
 	CTL_TEXT,
 	CTL_JSON,
+};
+
+enum ctl_color {
+	CTL_COLOR_AUTO,
+	CTL_COLOR_ALWAYS,
+	CTL_COLOR_NEVER,
 };
 
 struct ctl {

@@ -22,14 +22,19 @@ static int connect_patiently(struct dial *dial, const char *path)
 	}
 }
 
-static int greet(struct dial *dial)
+int dial_greet(struct dial *dial)
 {
 	struct line_writer writer;
-	struct line line;
-	enum wire_word word;
 	line_begin(&writer, &dial->link.output, wire_word_name(WIRE_HELLO));
 	line_field_u64(&writer, "version", WIRE_VERSION);
-	int error = line_end(&writer);
+	return line_end(&writer);
+}
+
+static int be_greeted(struct dial *dial)
+{
+	struct line line;
+	enum wire_word word;
+	int error = dial_greet(dial);
 	if (error < 0)
 		return error;
 	error = dial_wait(dial, clock_now_ns() + DIAL_ANSWER_NS, &word, &line);
@@ -46,7 +51,7 @@ int dial_open(struct dial *dial, const char *path)
 	link_init(&dial->link);
 	int error = connect_patiently(dial, path);
 	if (error == 0)
-		error = greet(dial);
+		error = be_greeted(dial);
 	if (error < 0)
 		dial_close(dial);
 	return error;

@@ -22,6 +22,8 @@ int dial_open(struct dial *dial, const char *path) MUST_CHECK;
 int dial_open_or_say(struct dial *dial, const char *path) MUST_CHECK;
 void dial_close(struct dial *dial);
 
+// Asks `hello`, on a link that was connected otherwise.
+int dial_greet(struct dial *dial) MUST_CHECK;
 // Asks `word`, for one component or (NULL) for all.
 int dial_ask(struct dial *dial, enum wire_word word, const char *component) MUST_CHECK;
 // Waits for a line, until `deadline` or DIAL_FOREVER. 0; -ETIMEDOUT, -ECONNRESET, -EPROTO.

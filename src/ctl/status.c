@@ -3,14 +3,15 @@
 
 #include "args.h"
 #include "clock.h"
+#include "components.h"
 #include "dial.h"
-#include "table.h"
+#include "screen.h"
 
 #define ERROR_SIZE 512
 
 struct status {
 	struct dial dial;
-	struct table *table;
+	struct components *components;
 	char error[ERROR_SIZE]; // what is wrong with the store, told once
 };
 
@@ -21,7 +22,7 @@ static int add_row(struct status *status, const struct line *line)
 		strncpy(status->error, error, sizeof status->error - 1);
 		ctl_say("store %s: %s", line_text(line, "store"), error);
 	}
-	return table_add(status->table, line);
+	return components_add(status->components, line);
 }
 
 // Takes the rows of one question up to its ok.
@@ -62,18 +63,22 @@ static int show(struct status *status, int count, char *const components[])
 			result = one;
 	}
 	// One unknown name does not hide the others.
-	return table_print(status->table) < 0 ? CTL_NO : result;
+	return components_print(status->components, stdout, screen_width()) < 0 ? CTL_NO : result;
 }
 
 int ctl_status(const struct ctl *ctl, int argc, char *argv[])
 {
-	struct status status = {.table = NULL};
+	static const struct option long_options[] = {{"color", optional_argument, NULL, 'c'}, {0}};
+	struct status status = {.components = NULL};
 	enum ctl_format format = CTL_TEXT;
+	enum ctl_color color = CTL_COLOR_AUTO;
 	int option;
-	while ((option = args_next(argc, argv, ":o:", (const struct option[]){{0}})) != -1) {
+	while ((option = args_next(argc, argv, ":o:", long_options)) != -1) {
 		if (option == '?')
 			return CTL_USAGE;
-		if (args_format(optarg, &format) < 0)
+		if (option == 'c' && args_color(optarg, &color) < 0)
+			return ctl_misuse("status: --color takes auto, always or never");
+		if (option == 'o' && args_format(optarg, &format) < 0)
 			return ctl_misuse("status: -o takes text or json");
 	}
 	if (args_components(argc - optind, argv + optind) != CTL_OK)
@@ -81,9 +86,9 @@ int ctl_status(const struct ctl *ctl, int argc, char *argv[])
 	if (dial_open_or_say(&status.dial, ctl->socket_path) < 0)
 		return CTL_NO_DAEMON;
 	int result = CTL_NO;
-	if (table_new(&status.table, format) == 0)
+	if (components_new(&status.components, format, screen_has_colors(color)) == 0)
 		result = show(&status, argc - optind, argv + optind);
-	table_free(status.table);
+	components_free(status.components);
 	dial_close(&status.dial);
 	return result;
 }

@@ -1,69 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "table.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <libsmartcols/libsmartcols.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#define CELL_SIZE 64
-
-struct column {
-	const char *key;     // in the row and in JSON
-	const char *heading; // NULL: only in JSON
-	enum { CELL_TEXT, CELL_NUMBER, CELL_TIME } kind;
-};
-
-static const struct column columns[] = {
-	{"component", "COMPONENT", CELL_TEXT},
-	{"role", "ROLE", CELL_TEXT},
-	{"leader", "LEADER", CELL_TEXT},
-	{"term", "TERM", CELL_NUMBER},
-	{"since_ms", "SINCE", CELL_TIME},
-	{"ttl_ms", "VALID", CELL_TIME},
-	{"worker", "WORKER", CELL_TEXT},
-	{"workers", NULL, CELL_NUMBER},
-	{"store", "STORE", CELL_TEXT},
-	{"error", NULL, CELL_TEXT},
-	{"node", NULL, CELL_TEXT},
-};
+#include "show.h"
 
 struct table {
+	struct table_setup setup;
 	struct libscols_table *scols;
-	enum ctl_format format;
+	struct column {
+		struct libscols_column *scols; // NULL: not shown in this format
+		int flags;
+		size_t needed; // the least width
+		size_t wanted; // the whole one
+		bool is_used;
+		bool is_shown; // in the text that is printed
+	} columns[TABLE_COLUMNS_MAX];
 };
 
-static int add_columns(struct table *table)
+static bool is_json(const struct table *table)
 {
-	for (size_t i = 0; i < COUNT_OF(columns); i++) {
-		const struct column *column = &columns[i];
-		bool json = table->format == CTL_JSON;
-		if (!json && !column->heading)
-			continue;
-		int flags = column->kind == CELL_TEXT ? 0 : SCOLS_FL_RIGHT;
-		struct libscols_column *added =
-			scols_table_new_column(table->scols, json ? column->key : column->heading, 0, flags);
-		if (!added)
-			return -ENOMEM;
-		if (column->kind != CELL_TEXT)
-			scols_column_set_json_type(added, SCOLS_JSON_NUMBER);
-	}
-	return 0;
+	return table->setup.format == CTL_JSON;
 }
 
-int table_new(struct table **ret, enum ctl_format format)
+static int add_column(struct table *table, struct column *column, const struct table_column *wanted)
 {
+	bool is_text = wanted->kind == TABLE_TEXT, is_number = !is_text && wanted->kind != TABLE_CANDIDATES;
+	if (!is_json(table) && !wanted->heading)
+		return 0;
+	column->flags = (is_number ? SCOLS_FL_RIGHT : 0) | (wanted->flags & TABLE_CUT ? SCOLS_FL_TRUNC : 0);
+	column->needed = column->wanted = wanted->heading ? strlen(wanted->heading) : 0;
+	column->scols =
+		scols_table_new_column(table->scols, is_json(table) ? wanted->key : wanted->heading, 0, column->flags);
+	if (!column->scols)
+		return -ENOMEM;
+	// A "number" is printed as it is, which is how an array of objects gets in.
+	return is_text ? 0 : scols_column_set_json_type(column->scols, SCOLS_JSON_NUMBER);
+}
+
+static int fill(struct table *table)
+{
+	table->scols = scols_new_table();
+	if (!table->scols)
+		return -ENOMEM;
+	int error = scols_table_enable_json(table->scols, is_json(table));
+	if (error == 0)
+		error = scols_table_enable_colors(table->scols, table->setup.colors && !is_json(table));
+	if (error == 0)
+		error = scols_table_set_name(table->scols, table->setup.name);
+	for (size_t i = 0; i < table->setup.count && error == 0; i++)
+		error = add_column(table, &table->columns[i], &table->setup.columns[i]);
+	return error;
+}
+
+int table_new(struct table **ret, const struct table_setup *setup)
+{
+	assert(setup->count <= TABLE_COLUMNS_MAX);
 	struct table *table = calloc(1, sizeof *table);
 	if (!table)
 		return -ENOMEM;
-	table->format = format;
-	table->scols = scols_new_table();
-	int error = table->scols ? scols_table_enable_json(table->scols, format == CTL_JSON) : -ENOMEM;
-	if (error == 0)
-		error = scols_table_set_name(table->scols, "components");
-	if (error == 0)
-		error = add_columns(table);
+	table->setup = *setup;
+	int error = fill(table);
 	if (error < 0) {
 		table_free(table);
 		return error;
@@ -80,62 +81,136 @@ void table_free(struct table *table)
 	free(table);
 }
 
-// What a person reads at a glance.
-static void show_time(char cell[CELL_SIZE], int64_t ms)
+// Numbers stay numbers whatever the daemon sends.
+static char *number_text(enum table_kind kind, int64_t number, bool json)
 {
-	if (ms <= 0)
-		snprintf(cell, CELL_SIZE, "-");
-	else if (ms < 60 * 1000)
-		snprintf(cell, CELL_SIZE, "%" PRId64 ".%" PRId64 "s", ms / 1000, ms % 1000 / 100);
-	else if (ms < 3600 * 1000)
-		snprintf(cell, CELL_SIZE, "%" PRId64 "m %02" PRId64 "s", ms / 60000, ms / 1000 % 60);
-	else if (ms < 48 * 3600 * 1000)
-		snprintf(cell, CELL_SIZE, "%" PRId64 "h %02" PRId64 "m", ms / 3600000, ms / 60000 % 60);
-	else
-		snprintf(cell, CELL_SIZE, "%" PRId64 "d %02" PRId64 "h", ms / 86400000, ms / 3600000 % 24);
+	char text[SHOW_SIZE];
+	snprintf(text, sizeof text, "%" PRId64, number);
+	if (!json && kind != TABLE_NUMBER && number <= 0)
+		return strdup("-");
+	if (!json && kind == TABLE_DURATION)
+		show_duration(text, number);
+	if (!json && kind == TABLE_DATE)
+		show_date(text, number);
+	return strdup(text);
 }
 
-static int set_cell(const struct table *table, struct libscols_line *row, size_t cell, const struct column *column,
-	const struct line *line)
+// What stands in the cell; an empty text is null in JSON. NULL: no memory.
+static char *cell_text(const struct table *table, enum table_kind kind, const struct line *line, const char *key)
 {
-	char text[CELL_SIZE];
+	const char *value = line_text(line, key);
+	bool json = is_json(table);
 	int64_t number = 0;
-	const char *value = line_text(line, column->key);
-	bool json = table->format == CTL_JSON;
-	// Numbers stay numbers whatever the daemon sends; an empty text is null in JSON.
-	if (column->kind != CELL_TEXT) {
-		if (line_i64(line, column->key, &number) < 0)
-			number = 0;
-		snprintf(text, sizeof text, "%" PRId64, number);
-		if (!json && column->kind == CELL_TIME)
-			show_time(text, number);
-		value = text;
-	} else if (*value == '\0') {
-		value = json ? NULL : "-";
-	}
-	return scols_line_set_data(row, cell, value);
+	if (kind == TABLE_TEXT)
+		return strdup(*value == '\0' && !json ? "-" : value);
+	if (kind == TABLE_CANDIDATES)
+		return json ? candidates_json(value) : candidates_text(value);
+	if (line_i64(line, key, &number) < 0)
+		number = 0;
+	return number_text(kind, number, json);
 }
 
-int table_add(struct table *table, const struct line *line)
+static int set_cell(struct table *table, struct libscols_line *row, size_t index, const struct line *line)
+{
+	const struct table_column *wanted = &table->setup.columns[index];
+	struct column *column = &table->columns[index];
+	char *text = cell_text(table, wanted->kind, line, wanted->key);
+	if (!text)
+		return -ENOMEM;
+	size_t length = strlen(text);
+	column->is_used |= *line_text(line, wanted->key) != '\0';
+	if (length > column->wanted)
+		column->wanted = length;
+	if (!(wanted->flags & TABLE_CUT))
+		column->needed = column->wanted;
+	if (length == 0) {
+		free(text);
+		return 0;
+	}
+	return scols_line_refer_column_data(row, column->scols, text);
+}
+
+int table_add(struct table *table, const struct line *line, const char *color)
 {
 	struct libscols_line *row = scols_table_new_line(table->scols, NULL);
-	if (!row)
-		return -ENOMEM;
-	size_t cell = 0;
-	for (size_t i = 0; i < COUNT_OF(columns); i++) {
-		if (table->format != CTL_JSON && !columns[i].heading)
-			continue;
-		int error = set_cell(table, row, cell++, &columns[i], line);
-		if (error < 0)
-			return error;
+	int error = row ? 0 : -ENOMEM;
+	if (error == 0 && color)
+		error = scols_line_set_color(row, color);
+	for (size_t i = 0; i < table->setup.count && error == 0; i++)
+		if (table->columns[i].scols)
+			error = set_cell(table, row, i, line);
+	return error;
+}
+
+// Which columns are printed. Returns how much room they leave where every one has its least width.
+static size_t choose_columns(struct table *table, size_t width)
+{
+	size_t used = 0;
+	bool is_full = false;
+	for (size_t i = 0; i < table->setup.count; i++) {
+		struct column *column = &table->columns[i];
+		bool is_left_out =
+			!column->scols || (table->setup.columns[i].flags & TABLE_OPTIONAL && !column->is_used);
+		size_t more = column->needed + (used > 0);
+		is_full |= !is_left_out && used > 0 && used + more > width;
+		column->is_shown = !is_left_out && !is_full;
+		if (column->is_shown)
+			used += more;
+	}
+	return used < width ? width - used : 0;
+}
+
+// How wide a column is where none may be wider than `level` unless it has to.
+static size_t width_at(const struct column *column, size_t level)
+{
+	size_t wide = column->wanted < level ? column->wanted : level;
+	return wide > column->needed ? wide : column->needed;
+}
+
+// The long ones give way first: the library by itself would leave all the room to the longest.
+static size_t find_level(const struct table *table, size_t room, size_t width)
+{
+	for (size_t level = width; level > 0; level--) {
+		size_t more = 0;
+		for (size_t i = 0; i < table->setup.count; i++)
+			if (table->columns[i].is_shown)
+				more += width_at(&table->columns[i], level) - table->columns[i].needed;
+		if (more <= room)
+			return level;
 	}
 	return 0;
 }
 
-int table_print(struct table *table)
+static int lay_out(struct table *table, size_t width)
 {
-	int error = scols_print_table(table->scols);
-	if (error == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+	size_t room = choose_columns(table, width > 0 ? width : SIZE_MAX), level = find_level(table, room, width);
+	int error = 0;
+	for (size_t i = 0; i < table->setup.count && error == 0; i++) {
+		struct column *column = &table->columns[i];
+		if (!column->scols)
+			continue;
+		error = scols_column_set_flags(column->scols, column->flags | (column->is_shown ? 0 : SCOLS_FL_HIDDEN));
+		// The library takes away from a column as long as that is not narrower than the hint.
+		if (error == 0 && width > 0)
+			error = scols_column_set_whint(
+				column->scols, ((double)width_at(column, level) + 1.5) / (double)width);
+	}
+	return error;
+}
+
+int table_print(struct table *table, FILE *out, size_t width)
+{
+	int error = is_json(table) ? 0 : lay_out(table, width);
+	if (error == 0)
+		error = scols_table_set_termforce(
+			table->scols, width > 0 ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
+	if (error == 0 && width > 0)
+		error = scols_table_set_termwidth(table->scols, width);
+	if (error == 0)
+		error = scols_table_set_stream(table->scols, out);
+	if (error == 0)
+		error = scols_print_table(table->scols);
+	if (error == 0 && (fflush(out) != 0 || ferror(out)))
 		error = -EIO;
 	return error;
 }

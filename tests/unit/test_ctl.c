@@ -45,7 +45,11 @@ static const char *const misuses[][8] = {
 	{"status", "-o", NULL},
 	{"status", "-z", NULL},
 	{"status", "a b", NULL},
+	{"status", "--color=blue", NULL},
 	{"watch", "--json", NULL},
+	{"watch", "--color=", NULL},
+	{"watch", "--reconnect", "0s", NULL},
+	{"watch", "--reconnect", NULL},
 	{"check", NULL},
 	{"check", "a", "b", NULL},
 	{"check", "engine", "--term", "0", NULL},
@@ -105,7 +109,7 @@ static void tell_rows(void)
 {
 	tell("row component=engine role=leader leader=host-a term=42 since_ms=5500 ttl_ms=7912 worker=working "
 	     "workers=1 "
-	     "store=ok error= node=host-a new=field\n");
+	     "store=ok error= node=host-a candidates=b:400:0,c:1230:-5 new=field\n");
 	tell("row component=counter role=idle leader= term=0 since_ms=0 ttl_ms=0 worker=none workers=0 store=denied "
 	     "error=no%%20such%%20table%%22 node=host-a\n");
 	tell("ok\n");
@@ -119,9 +123,9 @@ START_TEST(test_status)
 	expect_line("status");
 	tell_rows();
 	ck_assert_int_eq(end_ctl(), CTL_OK);
-	ck_assert_str_eq(out_text, "COMPONENT ROLE   LEADER TERM SINCE VALID WORKER  STORE\n"
-				   "engine    leader host-a   42  5.5s  7.9s working ok\n"
-				   "counter   idle   -         0     -     - none    denied\n");
+	ck_assert_str_eq(out_text, "COMPONENT ROLE   LEADER TERM SINCE VALID WORKER  STORE  CANDIDATES\n"
+				   "engine    leader host-a   42  5.5s  7.9s working ok     b 0.4s, c 1.2s\n"
+				   "counter   idle   -         0     -     - none    denied -\n");
 	ck_assert_str_eq(err_text, "tenurectl: store denied: no such table\"\n");
 }
 END_TEST
@@ -139,6 +143,39 @@ START_TEST(test_status_as_json)
 	expect_text(out_text, "\"ttl_ms\": 7912,");
 	expect_text(out_text, "\"leader\": null,");
 	expect_text(out_text, "\"error\": \"no such table\\\"\",");
+	expect_text(out_text, "\"candidates\": [{\"node\":\"b\",\"seen_ms\":400,\"priority\":0},{\"node\":\"c\",");
+	expect_text(out_text, "\"candidates\": [],");
+}
+END_TEST
+
+START_TEST(test_status_of_a_paused_fleet)
+{
+	start_ctl(LIST("status", "--color"));
+	greet();
+	expect_line("status");
+	tell("row component=engine role=leader leader=host-a term=42 store=ok paused=host-b group=crew "
+	     "message=3%%20of%%204\n");
+	tell("row component=counter role=idle leader= term=7 store=ok paused=host-b group= message=\nok\n");
+	ck_assert_int_eq(end_ctl(), CTL_OK);
+	ck_assert_str_eq(out_text, "\033[33mpaused through host-b: leaders stay, nobody new is elected\033[0m\n"
+				   "COMPONENT ROLE   LEADER TERM SINCE VALID WORKER STORE GROUP CANDIDATES\n"
+				   "engine    leader host-a   42     -     - -      ok    crew  -\n"
+				   "\033[31mcounter   idle   -         7     -     - -      ok    -     -\033[0m\n"
+				   "\n"
+				   "COMPONENT MESSAGE\n"
+				   "engine    3 of 4\n");
+	ck_assert_str_eq(err_text, "");
+}
+END_TEST
+
+START_TEST(test_said_plainly)
+{
+	start_ctl(LIST("status", "engine"));
+	greet();
+	expect_line("status component=engine");
+	tell("error code=denied message=%%1B%%5B2J%%0A%%7Fno\n");
+	ck_assert_int_eq(end_ctl(), CTL_NO);
+	ck_assert_str_eq(err_text, "tenurectl: engine: refused (denied):  [2J  no\n");
 }
 END_TEST
 
@@ -171,9 +208,9 @@ END_TEST
 
 START_TEST(test_daemon_ends)
 {
-	start_ctl(LIST("watch"));
+	start_ctl(LIST("status"));
 	greet();
-	expect_line("watch");
+	expect_line("status");
 	hang_up();
 	ck_assert_int_eq(end_ctl(), CTL_NO_DAEMON);
 	expect_text(err_text, "has ended");
@@ -193,7 +230,7 @@ END_TEST
 START_TEST(test_watch)
 {
 	char line[256];
-	start_ctl(LIST("watch", "engine", "counter"));
+	start_ctl(LIST("watch", "--reconnect", "1ms", "engine", "counter"));
 	greet();
 	expect_line("watch component=engine");
 	expect_line("watch component=counter");
@@ -203,13 +240,39 @@ START_TEST(test_watch)
 	ssize_t size = read(shell_out, line, 26);
 	ck_assert_int_eq(size, 26);
 	tell("leader component=engine node=host-b term=43\n");
+	stop_listening();
 	hang_up();
 	ck_assert_int_eq(end_ctl(), CTL_NO_DAEMON);
+	ck_assert_str_eq(
+		err_text, "tenurectl: the daemon has ended; connecting again\ntenurectl: the daemon has ended\n");
 	ck_assert_mem_eq(line + 4, "-", 1);
 	ck_assert_mem_eq(line + 23, "Z ", 2);
 	expect_text(out_text, "ngine leader=host-a term=42\n");
 	expect_text(out_text, "Z counter leader=- term=0\n");
 	expect_text(out_text, "Z engine leader=host-b term=43\n");
+}
+END_TEST
+
+// S5
+START_TEST(test_watch_goes_on)
+{
+	start_ctl(LIST("watch", "-o", "json"));
+	for (int term = 41; term < 44; term++) {
+		greet();
+		expect_line("watch");
+		tell("ok\nleader component=engine node=host-a term=%d\n", term);
+		hang_up();
+	}
+	greet();
+	expect_line("watch");
+	tell("error code=too-many\n");
+	ck_assert_int_eq(end_ctl(), CTL_NO);
+	for (int term = 41; term < 44; term++) {
+		char part[32];
+		snprintf(part, sizeof part, "\"term\":%d}\n", term);
+		expect_text(out_text, part);
+	}
+	expect_text(err_text, "connecting again\n");
 }
 END_TEST
 
@@ -325,10 +388,13 @@ int main(void)
 	tcase_add_test(cases, test_no_daemon);
 	tcase_add_test(cases, test_status);
 	tcase_add_test(cases, test_status_as_json);
+	tcase_add_test(cases, test_status_of_a_paused_fleet);
+	tcase_add_test(cases, test_said_plainly);
 	tcase_add_test(cases, test_status_of_some);
 	tcase_add_loop_test(cases, test_nonsense, 0, 4);
 	tcase_add_test(cases, test_daemon_ends);
 	tcase_add_test(cases, test_watch);
+	tcase_add_test(cases, test_watch_goes_on);
 	tcase_add_test(cases, test_watch_as_json);
 	tcase_add_loop_test(cases, test_check, 0, COUNT_OF(checks));
 	tcase_add_test(cases, test_wait);
