@@ -9,7 +9,7 @@
 #include <stdarg.h>
 
 // Raised when the tables change; `init` upgrades from every lower version.
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 // The connection to one database; each driver has its own.
 struct store_link;
@@ -72,7 +72,7 @@ void store_answer_fail(struct store_answer *answer, enum exchange_outcome outcom
 // no memory.
 char *store_offers_text(const struct exchange_request *request, const struct store_names *names) MUST_CHECK;
 // Adds a candidate for each name in the text that `names` have; `session` has all but lease and priority. What is no
-// offer is skipped: a newer daemon may have written it. False: no memory.
+// offer is skipped, for a newer daemon may have written it, and so is a session without identity. False: no memory.
 bool store_take_offers(struct store_answer *answer, const struct store_names *names,
 	const struct exchange_candidate *session, const char *text) MUST_CHECK;
 // Milliseconds from now until `deadline_at` for poll(2), rounded up: 0 where it passed.

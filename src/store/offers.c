@@ -57,6 +57,8 @@ bool store_take_offers(struct store_answer *answer, const struct store_names *na
 	const struct exchange_candidate *session, const char *text)
 {
 	uint32_t last = UINT32_MAX;
+	if (uuid_is_none(&session->session))
+		return true;
 	while (*text) {
 		size_t size = strcspn(text, " ");
 		const char *equals = memchr(text, '=', size);

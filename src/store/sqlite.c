@@ -7,6 +7,7 @@
 #include "driver.h"
 
 #include "clock.h"
+#include "sqlite_sql.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,111 +24,6 @@
 // Every so many steps of SQLite's machine the deadline is looked at.
 #define PROGRESS_STEPS 1000
 #define HINT_SUFFIX "-hint"
-#define SQL_NOW "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-#define SQL_AGE(column, unit) "CAST((julianday('now') - julianday(" column ")) * 86400 * " unit " AS INTEGER)"
-
-// ---- the schema ----
-
-// Step N makes version N of version N - 1. Step 1 may find its own work done: a script that was printed has no `if`.
-static const char *const schema_steps[SCHEMA_VERSION] = {
-	"CREATE TABLE IF NOT EXISTS tenure_store (\n"
-	"  id INTEGER PRIMARY KEY CHECK (id = 1),\n"
-	"  schema_version INTEGER NOT NULL,\n"
-	"  identity TEXT NOT NULL,\n"
-	"  incarnation TEXT NOT NULL,\n"
-	"  generation INTEGER NOT NULL\n"
-	") STRICT;\n"
-	"CREATE TABLE IF NOT EXISTS tenure_session (\n"
-	"  id TEXT PRIMARY KEY,\n"
-	"  node TEXT NOT NULL,\n"
-	"  seq INTEGER NOT NULL,\n"
-	"  lease_ms INTEGER NOT NULL,\n"
-	"  started_at TEXT NOT NULL,\n"
-	"  renewed_at TEXT NOT NULL\n"
-	") STRICT;\n"
-	"CREATE TABLE IF NOT EXISTS tenure_lease (\n"
-	"  component TEXT PRIMARY KEY,\n"
-	"  session TEXT,\n"
-	"  node TEXT NOT NULL,\n"
-	"  term INTEGER NOT NULL,\n"
-	"  generation INTEGER NOT NULL,\n"
-	"  acquired_at TEXT,\n"
-	"  changed_at TEXT\n"
-	") STRICT;\n"
-	"CREATE INDEX IF NOT EXISTS tenure_lease_session ON tenure_lease (session);\n"
-	"CREATE VIEW IF NOT EXISTS leader_leases AS\n"
-	"  SELECT l.component, l.node || '/' || l.session AS holder_id, l.acquired_at,\n"
-	"    strftime('%Y-%m-%dT%H:%M:%fZ', s.renewed_at, (s.lease_ms / 1000.0) || ' seconds') AS expires_at,\n"
-	"    l.term AS version\n"
-	"  FROM tenure_lease l LEFT JOIN tenure_session s ON s.id = l.session;\n"
-	// In the place of a function: an insert locks the file, so that no claim comes before its end (W6).
-	"CREATE VIEW IF NOT EXISTS tenure_fence (component, term) AS\n"
-	"  SELECT component, term FROM tenure_lease WHERE session IS NOT NULL;\n"
-	"CREATE TRIGGER IF NOT EXISTS tenure_fence_check INSTEAD OF INSERT ON tenure_fence\n"
-	"  WHEN NOT EXISTS (SELECT 1 FROM tenure_lease WHERE component = NEW.component AND term = NEW.term\n"
-	"    AND session IS NOT NULL)\n"
-	"BEGIN\n"
-	"  SELECT RAISE(ABORT, 'tenure_fence: this term is over, the worker has to stop');\n"
-	"END;\n"
-	"INSERT OR IGNORE INTO tenure_store (id, schema_version, identity, incarnation, generation)\n"
-	"  SELECT 1, 1, r.id, 'sqlite/' || r.id, 0 FROM (SELECT lower(hex(randomblob(16))) AS id) r;\n",
-};
-
-// ---- statements ----
-
-enum statement {
-	BEGIN_READ,
-	BEGIN_WRITE,
-	COMMIT,
-	DATA_VERSION,
-	STORE,
-	SESSION_CREATE,
-	SESSION_RENEW,
-	SESSION_DELETE,
-	ADOPT,
-	MISSING,
-	RELEASE,
-	SWEEP,
-	KILL,
-	CLAIM,
-	ROW,
-	STRAYS,
-	STATEMENTS
-};
-
-static const char *const statement_sql[STATEMENTS] = {
-	[BEGIN_READ] = "BEGIN",
-	[BEGIN_WRITE] = "BEGIN IMMEDIATE",
-	[COMMIT] = "COMMIT",
-	[DATA_VERSION] = "PRAGMA data_version",
-	[STORE] = "SELECT schema_version, 'sqlite/' || identity, incarnation, generation FROM tenure_store",
-	[SESSION_CREATE] = "INSERT INTO tenure_session (id, node, seq, lease_ms, started_at, renewed_at)"
-			   " VALUES (?1, ?2, 1, ?3, " SQL_NOW ", " SQL_NOW ") ON CONFLICT DO NOTHING",
-	[SESSION_RENEW] = "UPDATE tenure_session SET seq = seq + 1, renewed_at = " SQL_NOW " WHERE id = ?1",
-	[SESSION_DELETE] = "DELETE FROM tenure_session WHERE id = ?1",
-	[ADOPT] = "UPDATE tenure_store SET incarnation = ?1,"
-		  " generation = max(generation + 1, CAST(strftime('%s', 'now') AS INTEGER) * 1000000) WHERE "
-		  "incarnation <> ?1",
-	[MISSING] = "INSERT INTO tenure_lease (component, node, term, generation) VALUES (?1, '', 0, 0)"
-		    " ON CONFLICT DO NOTHING",
-	[RELEASE] = "UPDATE tenure_lease SET session = NULL, changed_at = " SQL_NOW
-		    " WHERE component = ?1 AND session = ?2 AND term = ?3",
-	[SWEEP] = "DELETE FROM tenure_session WHERE id = ?1 AND seq = ?2"
-		  " AND NOT EXISTS (SELECT 1 FROM tenure_lease l WHERE l.session = ?1)",
-	[KILL] = "DELETE FROM tenure_session WHERE id = ?1 AND seq = ?2",
-	[CLAIM] = "UPDATE tenure_lease SET session = me.id, node = me.node, generation = ?5,"
-		  " term = CASE WHEN generation = ?5 THEN term + 1 ELSE max(term + 1, ?5) END,"
-		  " acquired_at = " SQL_NOW ", changed_at = " SQL_NOW
-		  " FROM (SELECT id, node FROM tenure_session WHERE id = ?2) me"
-		  " WHERE component = ?1 AND (session IS NULL OR (session = ?3 AND term = ?4"
-		  " AND (?3 = ?2 OR NOT EXISTS (SELECT 1 FROM tenure_session s WHERE s.id = ?3)))) RETURNING term",
-	[ROW] = "SELECT l.session, l.node, l.term, s.seq, s.lease_ms, " SQL_AGE("s.renewed_at", "1000000") ", " SQL_AGE(
-		"l.acquired_at", "1000") " FROM tenure_lease l LEFT JOIN tenure_session s ON s.id = l.session"
-					 " WHERE l.component = ?1",
-	[STRAYS] = "SELECT id, seq, lease_ms FROM tenure_session s"
-		   " WHERE NOT EXISTS (SELECT 1 FROM tenure_lease l WHERE l.session = s.id)"
-		   " ORDER BY renewed_at LIMIT ?1",
-};
 
 struct store_link {
 	const struct store_config *config;
@@ -360,6 +256,13 @@ static void column_uuid(sqlite3_stmt *statement, int column, struct uuid *ret)
 		*ret = (struct uuid){0};
 }
 
+// Nobody ever had a negative one.
+static uint64_t column_term(sqlite3_stmt *statement, int column)
+{
+	int64_t term = sqlite3_column_int64(statement, column);
+	return term > 0 ? (uint64_t)term : 0;
+}
+
 static void column_text(sqlite3_stmt *statement, int column, char *ret, size_t size)
 {
 	const unsigned char *text = sqlite3_column_text(statement, column);
@@ -380,7 +283,8 @@ static int execute(struct store_link *link, struct store_answer *answer, enum st
 static bool begin(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
 {
 	bool writes = request->session_op != EXCHANGE_SESSION_NONE || request->adopt || request->release_count ||
-		      request->claim_count || request->sweep_count;
+		      request->claim_count || request->sweep_count || request->ask ||
+		      request->pause != EXCHANGE_PAUSE_LEAVE;
 	return execute(link, answer, writes ? BEGIN_WRITE : BEGIN_READ) >= 0;
 }
 
@@ -396,6 +300,7 @@ static bool read_store(struct store_link *link, struct store_answer *answer)
 		column_text(statement, 1, reply->server.text, sizeof reply->server.text);
 		column_text(statement, 2, reply->believed.text, sizeof reply->believed.text);
 		link->generation = (uint64_t)sqlite3_column_int64(statement, 3);
+		column_text(statement, 4, reply->paused, sizeof reply->paused);
 	} else if (code != SQLITE_DONE) {
 		fail(link, answer, code);
 	}
@@ -414,6 +319,16 @@ static int64_t data_version(struct store_link *link)
 	return version;
 }
 
+static bool bind_offers(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
+	enum statement which)
+{
+	char *text = store_offers_text(request, link->names);
+	if (!text)
+		return fail(link, answer, SQLITE_NOMEM);
+	sqlite3_bind_text(link->statements[which], 2, text, -1, free);
+	return true;
+}
+
 static bool do_session(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
 {
 	static const enum statement statements[] = {
@@ -424,10 +339,14 @@ static bool do_session(struct store_link *link, const struct exchange_request *r
 	if (request->session_op == EXCHANGE_SESSION_NONE)
 		return true;
 	enum statement which = statements[request->session_op];
+	if (which == SESSION_RENEW && request->publish)
+		which = SESSION_PUBLISH;
 	bind_uuid(link->statements[which], 1, &request->session);
+	if ((which == SESSION_CREATE || which == SESSION_PUBLISH) && !bind_offers(link, request, answer, which))
+		return false;
 	if (which == SESSION_CREATE) {
-		sqlite3_bind_text(link->statements[which], 2, link->config->node, -1, SQLITE_STATIC);
-		sqlite3_bind_int64(link->statements[which], 3, request->lease_ms);
+		sqlite3_bind_text(link->statements[which], 3, link->config->node, -1, SQLITE_STATIC);
+		sqlite3_bind_int64(link->statements[which], 4, request->lease_ms);
 	}
 	int changed = execute(link, answer, which);
 	answer->reply->session_alive = changed == 1;
@@ -454,6 +373,15 @@ static bool do_missing(struct store_link *link, const struct exchange_request *r
 	return true;
 }
 
+static bool end_term(struct store_link *link, struct store_answer *answer, const struct exchange_release *release)
+{
+	sqlite3_stmt *statement = link->statements[HISTORY_END];
+	bind_name(statement, 1, link, release->lease);
+	sqlite3_bind_int64(statement, 2, (int64_t)release->term);
+	sqlite3_bind_text(statement, 3, release->reason ? release->reason : "", -1, SQLITE_STATIC);
+	return execute(link, answer, HISTORY_END) >= 0;
+}
+
 // These add to `*changed` what is to be announced.
 static bool do_releases(
 	struct store_link *link, const struct exchange_request *request, struct store_answer *answer, int *changed)
@@ -464,7 +392,7 @@ static bool do_releases(
 		bind_uuid(statement, 2, &request->session);
 		sqlite3_bind_int64(statement, 3, (int64_t)request->releases[i].term);
 		int count = execute(link, answer, RELEASE);
-		if (count < 0)
+		if (count < 0 || (count > 0 && !end_term(link, answer, &request->releases[i])))
 			return false;
 		*changed += count;
 	}
@@ -497,6 +425,21 @@ static bool do_deletes(
 	return true;
 }
 
+// What was lost, what begins, and what is old.
+static bool begin_term(struct store_link *link, struct store_answer *answer, uint32_t lease)
+{
+	static const enum statement statements[] = {HISTORY_LOST, HISTORY_BEGIN, HISTORY_TRIM};
+	const struct store_config *config = link->config;
+	sqlite3_bind_int64(link->statements[HISTORY_TRIM], 2, config->history_count);
+	sqlite3_bind_int64(link->statements[HISTORY_TRIM], 3, config->history_ms);
+	for (size_t i = 0; i < COUNT_OF(statements); i++) {
+		bind_name(link->statements[statements[i]], 1, link, lease);
+		if (execute(link, answer, statements[i]) < 0)
+			return false;
+	}
+	return true;
+}
+
 static bool do_claim(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
 	const struct exchange_claim *claim)
 {
@@ -506,6 +449,7 @@ static bool do_claim(struct store_link *link, const struct exchange_request *req
 	bind_uuid(statement, 3, &claim->holder);
 	sqlite3_bind_int64(statement, 4, (int64_t)claim->term);
 	sqlite3_bind_int64(statement, 5, (int64_t)link->generation);
+	sqlite3_bind_int64(statement, 6, INT64_MAX - 1);
 	int code = sqlite3_step(statement);
 	if (code == SQLITE_ROW)
 		answer->grants[answer->reply->grant_count++] = (struct exchange_grant){
@@ -515,7 +459,7 @@ static bool do_claim(struct store_link *link, const struct exchange_request *req
 	else if (code != SQLITE_DONE)
 		fail(link, answer, code);
 	sqlite3_reset(statement);
-	return code == SQLITE_ROW || code == SQLITE_DONE;
+	return code == SQLITE_ROW ? begin_term(link, answer, claim->lease) : code == SQLITE_DONE;
 }
 
 static bool do_change(
@@ -528,7 +472,7 @@ static bool do_change(
 		return true;
 	if (!do_deletes(link, request, answer, changed))
 		return false;
-	if (!incarnation_equal(&reply->believed, &request->incarnation))
+	if (!incarnation_equal(&reply->believed, &request->incarnation) || reply->paused[0])
 		return true;
 	for (size_t i = 0; i < request->claim_count; i++)
 		if (!do_claim(link, request, answer, &request->claims[i]))
@@ -537,17 +481,59 @@ static bool do_change(
 	return true;
 }
 
+static bool do_ask(
+	struct store_link *link, const struct exchange_request *request, struct store_answer *answer, int *changed)
+{
+	sqlite3_stmt *statement = link->statements[ASK];
+	const struct exchange_ask *ask = request->ask;
+	if (!ask)
+		return true;
+	bind_name(statement, 1, link, ask->lease);
+	sqlite3_bind_int64(statement, 2, (int64_t)ask->term);
+	if (uuid_is_none(&ask->target))
+		sqlite3_bind_null(statement, 3);
+	else
+		bind_uuid(statement, 3, &ask->target);
+	sqlite3_bind_int64(statement, 4, ask->cooldown_ms);
+	int count = execute(link, answer, ASK);
+	answer->reply->asked = count > 0;
+	*changed += count;
+	return count >= 0;
+}
+
+static bool do_pause(
+	struct store_link *link, const struct exchange_request *request, struct store_answer *answer, int *changed)
+{
+	if (request->pause == EXCHANGE_PAUSE_LEAVE)
+		return true;
+	const char *node = request->pause == EXCHANGE_PAUSE_SET ? link->config->node : "";
+	sqlite3_bind_text(link->statements[PAUSE], 1, node, -1, SQLITE_STATIC);
+	int count = execute(link, answer, PAUSE);
+	*changed += count;
+	return count >= 0 && read_store(link, answer);
+}
+
+// One that names nobody who can be told is none.
+static void take_ask(sqlite3_stmt *statement, struct exchange_row *row)
+{
+	column_uuid(statement, 8, &row->target);
+	bool anybody = sqlite3_column_type(statement, 8) == SQLITE_NULL;
+	row->asked = sqlite3_column_type(statement, 7) != SQLITE_NULL && (anybody || !uuid_is_none(&row->target));
+	row->cooldown_ms = row->asked ? sqlite3_column_int64(statement, 9) : 0;
+}
+
 static void take_row(sqlite3_stmt *statement, struct exchange_row *row)
 {
 	row->exists = true;
 	column_uuid(statement, 0, &row->holder);
 	column_text(statement, 1, row->node, sizeof row->node);
-	row->term = (uint64_t)sqlite3_column_int64(statement, 2);
+	row->term = column_term(statement, 2);
 	row->holder_alive = sqlite3_column_type(statement, 3) != SQLITE_NULL;
 	row->holder_seq = row->holder_alive ? sqlite3_column_int64(statement, 3) : -1;
 	row->holder_lease_ms = sqlite3_column_int64(statement, 4);
 	row->holder_age_us = sqlite3_column_int64(statement, 5);
 	row->since_ms = sqlite3_column_int64(statement, 6);
+	take_ask(statement, row);
 }
 
 static bool do_rows(struct store_link *link, struct store_answer *answer)
@@ -588,12 +574,75 @@ static bool do_strays(struct store_link *link, struct store_answer *answer)
 	return code == SQLITE_DONE;
 }
 
+static bool take_candidate(struct store_link *link, struct store_answer *answer)
+{
+	sqlite3_stmt *statement = link->statements[CANDIDATES];
+	struct exchange_candidate session = {
+		.seq = sqlite3_column_int64(statement, 2),
+		.lease_ms = sqlite3_column_int64(statement, 3),
+		.age_us = sqlite3_column_int64(statement, 4),
+	};
+	column_uuid(statement, 0, &session.session);
+	column_text(statement, 1, session.node, sizeof session.node);
+	const char *offers = (const char *)sqlite3_column_text(statement, 5);
+	return offers && store_take_offers(answer, link->names, &session, offers);
+}
+
+static bool do_candidates(struct store_link *link, struct store_answer *answer)
+{
+	sqlite3_stmt *statement = link->statements[CANDIDATES];
+	int code;
+	while ((code = sqlite3_step(statement)) == SQLITE_ROW)
+		if (!take_candidate(link, answer)) {
+			code = SQLITE_NOMEM;
+			break;
+		}
+	if (code != SQLITE_DONE)
+		fail(link, answer, code);
+	sqlite3_reset(statement);
+	return code == SQLITE_DONE;
+}
+
+// Of a lease that this daemon does not know, nothing.
+static void take_past(struct store_link *link, struct store_answer *answer, sqlite3_stmt *statement)
+{
+	const char *name = (const char *)sqlite3_column_text(statement, 0);
+	struct exchange_reply *reply = answer->reply;
+	struct exchange_past *past = &answer->past[reply->past_count];
+	uint32_t lease = 0;
+	while (lease < link->names->count && (!name || strcmp(link->names->name[lease], name) != 0))
+		lease++;
+	if (lease == link->names->count)
+		return;
+	past->lease = lease;
+	past->term = column_term(statement, 1);
+	column_text(statement, 2, past->node, sizeof past->node);
+	past->from_ms = sqlite3_column_int64(statement, 3);
+	past->to_ms = sqlite3_column_int64(statement, 4);
+	column_text(statement, 5, past->reason, sizeof past->reason);
+	reply->past_count++;
+}
+
+static bool do_history(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
+{
+	bool every = request->history_lease == EXCHANGE_EVERY_LEASE;
+	sqlite3_stmt *statement = link->statements[every ? HISTORY_OF_ALL : HISTORY_OF_ONE];
+	int code = SQLITE_ROW;
+	if (!every)
+		bind_name(statement, 1, link, request->history_lease);
+	while (answer->reply->past_count < request->history_count && (code = sqlite3_step(statement)) == SQLITE_ROW)
+		take_past(link, answer, statement);
+	if (code != SQLITE_ROW && code != SQLITE_DONE)
+		fail(link, answer, code);
+	sqlite3_reset(statement);
+	return code == SQLITE_ROW || code == SQLITE_DONE;
+}
+
 static bool do_report(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
 {
 	link->data_version = data_version(link);
-	if (request->report && !do_rows(link, answer))
-		return false;
-	return !request->strays || do_strays(link, answer);
+	return (!request->report || do_rows(link, answer)) && (!request->strays || do_strays(link, answer)) &&
+	       (!request->candidates || do_candidates(link, answer)) && do_history(link, request, answer);
 }
 
 static bool commit(struct store_link *link, struct store_answer *answer)
@@ -613,7 +662,8 @@ static bool transaction(
 		return false;
 	return begin(link, request, answer) && read_store(link, answer) && do_session(link, request, answer) &&
 	       do_adopt(link, request, answer) && do_missing(link, request, answer) &&
-	       do_change(link, request, answer, changed) && do_report(link, request, answer) && commit(link, answer);
+	       do_change(link, request, answer, changed) && do_ask(link, request, answer, changed) &&
+	       do_pause(link, request, answer, changed) && do_report(link, request, answer) && commit(link, answer);
 }
 
 static void touch_hint_file(const struct store_link *link)
@@ -708,6 +758,24 @@ static void sqlite_close(struct store_link *link)
 
 // ---- init ----
 
+static int add_columns(sqlite3 *db)
+{
+	int code = SQLITE_OK;
+	for (size_t i = 0; i < COUNT_OF(schema_columns) && code == SQLITE_OK; i++) {
+		int64_t there = 0;
+		char *look = sqlite3_mprintf("SELECT count(*) FROM pragma_table_info(%Q) WHERE name = %Q",
+			schema_columns[i].table, schema_columns[i].name);
+		char *add = sqlite3_mprintf(
+			SQL_ADD_COLUMN, schema_columns[i].table, schema_columns[i].name, schema_columns[i].type);
+		code = look && add ? query_number(db, look, &there) : SQLITE_NOMEM;
+		if (code == SQLITE_OK && !there)
+			code = sqlite3_exec(db, add, NULL, NULL, NULL);
+		sqlite3_free(look);
+		sqlite3_free(add);
+	}
+	return code;
+}
+
 // In a transaction: from whichever version there is to the newest.
 static int upgrade(sqlite3 *db, const char *path, char ret_text[static EXCHANGE_TEXT_SIZE])
 {
@@ -730,6 +798,8 @@ static int upgrade(sqlite3 *db, const char *path, char ret_text[static EXCHANGE_
 	}
 	for (int64_t step = version < 0 ? 0 : version; step < SCHEMA_VERSION && code == SQLITE_OK; step++)
 		code = sqlite3_exec(db, schema_steps[step], NULL, NULL, NULL);
+	if (code == SQLITE_OK)
+		code = add_columns(db);
 	char *update = sqlite3_mprintf("UPDATE tenure_store SET schema_version = %d", SCHEMA_VERSION);
 	if (code == SQLITE_OK)
 		code = update ? sqlite3_exec(db, update, NULL, NULL, NULL) : SQLITE_NOMEM;
@@ -780,6 +850,10 @@ static int sqlite_print_schema(const struct store_config *config, FILE *out)
 	fputs("PRAGMA journal_mode = WAL;\nBEGIN IMMEDIATE;\n", out);
 	for (size_t i = 0; i < SCHEMA_VERSION; i++)
 		fputs(schema_steps[i], out);
+	fputs("-- Says \"duplicate column name\" where it was done before.\n", out);
+	for (size_t i = 0; i < COUNT_OF(schema_columns); i++)
+		fprintf(out, SQL_ADD_COLUMN ";\n", schema_columns[i].table, schema_columns[i].name,
+			schema_columns[i].type);
 	fprintf(out, "UPDATE tenure_store SET schema_version = %d WHERE schema_version < %d;\nCOMMIT;\n",
 		SCHEMA_VERSION, SCHEMA_VERSION);
 	return ferror(out) ? -EIO : 0;

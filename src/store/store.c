@@ -12,6 +12,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+// More than anybody is configured for: the configuration takes leases of up to ten minutes, and a day's cool-down.
+#define LEASE_MS_MAX 600000
+#define COOLDOWN_MS_MAX 86400000
+
 // The names that requests were made for; the store, its thread and each job may hold the same ones.
 struct name_set {
 	struct store_names names;
@@ -240,6 +244,29 @@ static int use_names(struct store *store, struct job *job)
 	return 0;
 }
 
+static int64_t sane_lease_ms(int64_t lease_ms)
+{
+	return lease_ms > 0 && lease_ms <= LEASE_MS_MAX ? lease_ms : LEASE_MS_MAX;
+}
+
+// The rows may be anybody's work. A lease that cannot be one is waited for as long as any, so that nobody is killed too
+// soon, and a cool-down is as it is configured.
+static void mistrust(struct store_answer *answer)
+{
+	struct exchange_reply *reply = answer->reply;
+	for (size_t i = 0; i < reply->row_count; i++) {
+		struct exchange_row *row = &answer->rows[i];
+		if (row->holder_alive)
+			row->holder_lease_ms = sane_lease_ms(row->holder_lease_ms);
+		if (row->cooldown_ms < 0 || row->cooldown_ms > COOLDOWN_MS_MAX)
+			row->cooldown_ms = -1;
+	}
+	for (size_t i = 0; i < reply->stray_count; i++)
+		reply->strays[i].lease_ms = sane_lease_ms(reply->strays[i].lease_ms);
+	for (size_t i = 0; i < reply->candidate_count; i++)
+		answer->candidates[i].lease_ms = sane_lease_ms(answer->candidates[i].lease_ms);
+}
+
 static void carry_out(struct store *store, struct job *job)
 {
 	struct store_call call = {
@@ -251,6 +278,7 @@ static void carry_out(struct store *store, struct job *job)
 		store_answer_fail(&job->answer, EXCHANGE_UNAVAILABLE, "out of memory");
 	else
 		store->driver->exchange(store->link, &call, &job->answer);
+	mistrust(&job->answer);
 	hand_over(store, job);
 	// What was announced meanwhile may have been read together with the answer.
 	if (store->driver->hint_fd(store->link) >= 0 && store->driver->take_hint(store->link))
@@ -324,7 +352,11 @@ static const char **config_text(struct store_config *config, size_t i)
 static int copy_config(struct store_config *to, const struct store_config *from)
 {
 	struct store_config given = *from;
-	*to = (struct store_config){.timeout_ns = from->timeout_ns};
+	*to = (struct store_config){
+		.timeout_ns = from->timeout_ns,
+		.history_count = from->history_count,
+		.history_ms = from->history_ms,
+	};
 	for (size_t i = 0; i < COUNT_OF(config_texts); i++) {
 		const char *text = *config_text(&given, i);
 		if (!text)

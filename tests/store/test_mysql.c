@@ -121,7 +121,7 @@ START_TEST(test_number_after_a_write)
 {
 	set_up();
 	set_trap("tenure_lease", 1927);
-	struct exchange_release release = {.lease = ENGINE, .term = 1};
+	struct exchange_release release = {.lease = ENGINE, .term = 1, .reason = WORLD_REASON};
 	const struct exchange_request request = {
 		.session_op = EXCHANGE_SESSION_RENEW, .releases = &release, .release_count = 1};
 	expect(&a, peer_exchange(&a, &request), EXCHANGE_UNKNOWN, "a trap");
@@ -191,10 +191,10 @@ END_TEST
 START_TEST(test_wrong_version)
 {
 	set_up();
-	maria_sql(other, "UPDATE tenure_store SET schema_version = 2");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 2 found, 1 needed: run the tenured");
+	maria_sql(other, "UPDATE tenure_store SET schema_version = 9");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 9 found, 2 needed: run the tenured");
 	maria_sql(other, "UPDATE tenure_store SET schema_version = 0");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 1 needed: run tenurectl init");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 2 needed: run tenurectl init");
 	tear_down();
 }
 END_TEST
@@ -261,7 +261,7 @@ START_TEST(test_init_by_many)
 		ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
 		ck_assert_int_eq(status, 0);
 	}
-	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 1"), "1");
+	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 2"), "1");
 	world_done(&world);
 }
 END_TEST

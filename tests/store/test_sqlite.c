@@ -66,7 +66,7 @@ static enum exchange_outcome renew(struct peer *peer)
 
 static enum exchange_outcome look(struct peer *peer)
 {
-	return peer_exchange(peer, &(struct exchange_request){.report = true});
+	return peer_exchange(peer, &(struct exchange_request){.report = true, .candidates = true});
 }
 
 // R3: the text says which file and what to do.
@@ -155,13 +155,13 @@ START_TEST(test_wrong_version)
 {
 	char text[EXCHANGE_TEXT_SIZE];
 	set_up();
-	world_sql(&world, "UPDATE tenure_store SET schema_version = 2");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 2 found, 1 needed: run the tenured");
-	expect(&b, look(&b), EXCHANGE_DENIED, "schema version 2 found");
+	world_sql(&world, "UPDATE tenure_store SET schema_version = 9");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 9 found, 2 needed: run the tenured");
+	expect(&b, look(&b), EXCHANGE_DENIED, "schema version 9 found");
 	ck_assert_int_lt(init(text), 0);
-	ck_assert_ptr_nonnull(strstr(text, "schema version 2 is newer than 1"));
+	ck_assert_ptr_nonnull(strstr(text, "schema version 9 is newer than 2"));
 	world_sql(&world, "UPDATE tenure_store SET schema_version = 0");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 1 needed: run tenurectl init");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 2 needed: run tenurectl init");
 	ck_assert_msg(init(text) == 0, "%s", text);
 	ck_assert_uint_eq(peer_row(&a, ENGINE)->term, 1);
 	world_sql(&world, "DELETE FROM tenure_store");
@@ -392,7 +392,7 @@ START_TEST(test_init_by_many)
 		ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
 		ck_assert_int_eq(status, 0);
 	}
-	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 1"), "1");
+	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 2"), "1");
 	ck_assert_str_eq(world_sql(&world, "PRAGMA journal_mode"), "wal");
 	tear_down();
 }
@@ -409,25 +409,233 @@ START_TEST(test_init_again)
 }
 END_TEST
 
-START_TEST(test_print_schema)
+static char *print_schema(void)
 {
 	char *script;
 	size_t size;
-	sqlite3 *db;
-	set_up_empty();
 	FILE *out = open_memstream(&script, &size);
 	ck_assert_int_eq(store_print_schema(world.driver, &world.config, out), 0);
 	fclose(out);
+	return script;
+}
+
+// As the database's own command line does: a statement that fails does not stop the next. How many said that the
+// column is there; nothing else may be said.
+static int run_script(const char *script)
+{
+	int duplicates = 0;
+	sqlite3 *db;
 	ck_assert_int_eq(sqlite3_open(world.path, &db), SQLITE_OK);
-	for (int i = 0; i < 2; i++)
-		ck_assert_int_eq(sqlite3_exec(db, script, NULL, NULL, NULL), SQLITE_OK);
+	while (*script) {
+		sqlite3_stmt *statement;
+		int code = sqlite3_prepare_v2(db, script, -1, &statement, &script);
+		if (code != SQLITE_OK)
+			script += strcspn(script, ";") + 1;
+		while (code == SQLITE_OK && statement && sqlite3_step(statement) == SQLITE_ROW)
+			;
+		if (code == SQLITE_OK)
+			code = sqlite3_finalize(statement);
+		bool duplicate = strstr(sqlite3_errmsg(db), "duplicate column name");
+		ck_assert_msg(code == SQLITE_OK || duplicate, "%s", sqlite3_errmsg(db));
+		duplicates += code != SQLITE_OK;
+	}
+	ck_assert(sqlite3_get_autocommit(db));
 	sqlite3_close(db);
+	return duplicates;
+}
+
+START_TEST(test_print_schema)
+{
+	set_up_empty();
+	char *script = print_schema();
+	ck_assert_int_eq(run_script(script), 0);
+	ck_assert_int_eq(run_script(script), 2);
 	free(script);
 	world.server = peer_ok(&a, &(struct exchange_request){0})->server;
 	ck_assert_str_eq(a.reply.believed.text, world.server.text);
 	peer_session(&a, EXCHANGE_SESSION_CREATE);
 	ck_assert_uint_eq(peer_claim(&a, ENGINE), 1);
 	ck_assert_str_eq(world_sql(&world, "SELECT version FROM leader_leases WHERE expires_at > acquired_at"), "1");
+	tear_down();
+}
+END_TEST
+
+// W23: what is printed upgrades as well, and takes nothing from a newer version.
+START_TEST(test_print_schema_upgrades)
+{
+	set_up();
+	world_sql(&world, "DROP TABLE tenure_ask");
+	world_sql(&world, "DROP TABLE tenure_history");
+	world_sql(&world, "ALTER TABLE tenure_session DROP COLUMN offers");
+	world_sql(&world, "ALTER TABLE tenure_store DROP COLUMN paused");
+	world_sql(&world, "UPDATE tenure_store SET schema_version = 1");
+	char *script = print_schema();
+	ck_assert_int_eq(run_script(script), 0);
+	ck_assert(peer_session(&a, EXCHANGE_SESSION_RENEW)->session_alive);
+	ck_assert_uint_eq(peer_row(&a, ENGINE)->term, 1);
+	ck_assert_str_eq(a.reply.server.text, world.server.text);
+	world_sql(&world, "UPDATE tenure_store SET schema_version = 9");
+	run_script(script);
+	ck_assert_str_eq(world_sql(&world, "SELECT schema_version FROM tenure_store"), "9");
+	free(script);
+	tear_down();
+}
+END_TEST
+
+// ---- rows that nobody wrote like that ----
+
+START_TEST(test_nonsense_in_a_term)
+{
+	static const char *const terms[] = {"-5", "-9223372036854775808", "9223372036854775807"};
+	set_up();
+	ck_assert_uint_eq(peer_claim(&a, COUNTER), 1);
+	peer_session(&b, EXCHANGE_SESSION_CREATE);
+	for (size_t i = 0; i < COUNT_OF(terms); i++) {
+		world_sql(&world, "UPDATE tenure_lease SET session = NULL, term = %s WHERE component = 'engine'",
+			terms[i]);
+		ck_assert_uint_eq(peer_row(&b, ENGINE)->term, terms[i][0] == '-' ? 0 : INT64_MAX);
+		// The others go on.
+		struct exchange_row counter = *peer_row(&b, COUNTER);
+		struct exchange_claim claims[] = {
+			{.lease = ENGINE, .holder_seq = -1, .term = b.reply.rows[ENGINE].term},
+			{.lease = COUNTER,
+				.holder = counter.holder,
+				.holder_seq = counter.holder_alive ? counter.holder_seq : -1,
+				.term = counter.term},
+		};
+		const struct exchange_request request = {
+			.incarnation = world.server, .claims = claims, .claim_count = COUNT_OF(claims)};
+		ck_assert_uint_eq(peer_ok(&b, &request)->grant_count, 1);
+		ck_assert_uint_eq(b.reply.grants[0].lease, COUNTER);
+	}
+	tear_down();
+}
+END_TEST
+
+START_TEST(test_nonsense_in_a_holder)
+{
+	set_up();
+	peer_session(&b, EXCHANGE_SESSION_CREATE);
+	world_sql(&world, "UPDATE tenure_lease SET session = 'nobody', node = '%0300d'", 0);
+	ck_assert_uint_eq(strlen(peer_row(&b, ENGINE)->node), NAME_BYTES);
+	ck_assert_uint_eq(peer_claim(&b, ENGINE), 0);
+	tear_down();
+}
+END_TEST
+
+START_TEST(test_nonsense_in_an_ask)
+{
+	static const char *const targets[] = {"", "somebody", "00000000-0000-0000-0000-00000000000", "%s%n"};
+	set_up();
+	const struct exchange_ask ask = {.lease = ENGINE, .term = 1, .target = b.session};
+	for (size_t i = 0; i < COUNT_OF(targets); i++) {
+		ck_assert(peer_ok(&b, &(struct exchange_request){.ask = &ask})->asked);
+		ck_assert(peer_row(&a, ENGINE)->asked);
+		world_sql(&world, "UPDATE tenure_ask SET target = '%s'", targets[i]);
+		ck_assert(!peer_row(&a, ENGINE)->asked);
+	}
+	world_sql(&world, "UPDATE tenure_ask SET target = NULL, term = -1");
+	ck_assert(!peer_row(&a, ENGINE)->asked);
+	tear_down();
+}
+END_TEST
+
+START_TEST(test_nonsense_in_a_pause)
+{
+	set_up();
+	peer_session(&b, EXCHANGE_SESSION_CREATE);
+	world_sql(&world, "UPDATE tenure_store SET paused = '%0300d'", 0);
+	ck_assert_uint_eq(strlen(peer_report(&b)->paused), NAME_BYTES);
+	ck_assert_uint_eq(peer_claim(&b, ENGINE), 0);
+	tear_down();
+}
+END_TEST
+
+START_TEST(test_nonsense_in_the_history)
+{
+	set_up();
+	world_sql(&world, "UPDATE tenure_history SET term = -3, node = '%0300d', reason = '%0300d', began_at = 'once'",
+		0, 0);
+	const struct exchange_request request = {.history_lease = EXCHANGE_EVERY_LEASE, .history_count = 2};
+	const struct exchange_reply *reply = peer_ok(&a, &request);
+	ck_assert_uint_eq(reply->past_count, 1);
+	ck_assert_uint_eq(reply->past[0].term, 0);
+	ck_assert_uint_eq(strlen(reply->past[0].node), NAME_BYTES);
+	ck_assert_uint_eq(strlen(reply->past[0].reason), EXCHANGE_REASON_SIZE - 1);
+	ck_assert_int_eq(reply->past[0].from_ms, 0);
+	tear_down();
+}
+END_TEST
+
+// A text of any bytes but the quote; its own bytes are in `ret`.
+static void random_text(char ret[static 128])
+{
+	int size = rand() % 60, end = 0;
+	for (int i = 0; i < size; i++)
+		end += sprintf(
+			ret + end, "%02x", rand() % 3 ? (unsigned)"=- 0:engine9"[rand() % 12] : (unsigned)rand() % 256);
+	ret[end] = '\0';
+}
+
+static void assert_ends(const char *text, size_t size)
+{
+	ck_assert_uint_lt(strnlen(text, size), size);
+}
+
+static void assert_sane(const struct exchange_reply *reply)
+{
+	assert_ends(reply->paused, sizeof reply->paused);
+	ck_assert_uint_eq(reply->row_count, WORLD_LEASES);
+	for (size_t i = 0; i < reply->row_count; i++)
+		assert_ends(reply->rows[i].node, sizeof reply->rows[i].node);
+	for (size_t i = 0; i < reply->candidate_count; i++) {
+		ck_assert_uint_lt(reply->candidates[i].lease, WORLD_LEASES);
+		ck_assert(!uuid_is_none(&reply->candidates[i].session));
+		assert_ends(reply->candidates[i].node, sizeof reply->candidates[i].node);
+	}
+	for (size_t i = 0; i < reply->past_count; i++) {
+		ck_assert_uint_lt(reply->past[i].lease, WORLD_LEASES);
+		assert_ends(reply->past[i].node, sizeof reply->past[i].node);
+		assert_ends(reply->past[i].reason, sizeof reply->past[i].reason);
+	}
+}
+
+START_TEST(test_nonsense_everywhere)
+{
+	static const char *const columns[][2] = {
+		{"tenure_session", "node"},
+		{"tenure_session", "renewed_at"},
+		{"tenure_session", "offers"},
+		{"tenure_session", "id"},
+		{"tenure_lease", "session"},
+		{"tenure_lease", "node"},
+		{"tenure_lease", "acquired_at"},
+		{"tenure_ask", "target"},
+		{"tenure_history", "node"},
+		{"tenure_history", "began_at"},
+		{"tenure_history", "ended_at"},
+		{"tenure_history", "reason"},
+		{"tenure_store", "paused"},
+	};
+	const struct exchange_ask ask = {.lease = ENGINE, .term = 1};
+	const struct exchange_request everything = {
+		.report = true,
+		.strays = true,
+		.candidates = true,
+		.history_lease = EXCHANGE_EVERY_LEASE,
+		.history_count = 5,
+	};
+	char text[128];
+	srand(1);
+	set_up();
+	ck_assert(peer_ok(&b, &(struct exchange_request){.ask = &ask})->asked);
+	world_sql(&world, "PRAGMA synchronous = OFF");
+	for (int i = 0; i < 400; i++) {
+		const char *const *column = columns[(size_t)rand() % COUNT_OF(columns)];
+		random_text(text);
+		world_sql(&world, "UPDATE %s SET %s = CAST(x'%s' AS TEXT)", column[0], column[1], text);
+		assert_sane(peer_ok(&b, &everything));
+	}
 	tear_down();
 }
 END_TEST
@@ -467,6 +675,13 @@ static Suite *sqlite_suite(void)
 		test_init_by_many,
 		test_init_again,
 		test_print_schema,
+		test_print_schema_upgrades,
+		test_nonsense_in_a_term,
+		test_nonsense_in_a_holder,
+		test_nonsense_in_an_ask,
+		test_nonsense_in_a_pause,
+		test_nonsense_in_the_history,
+		test_nonsense_everywhere,
 		test_bad_configuration,
 	};
 	Suite *suite = suite_create("sqlite");

@@ -18,6 +18,8 @@
 #define QUIET_MS 20
 #define LATER (60 * NS_PER_S)
 #define LOG_SIZE 16
+#define CANDIDATES 100
+#define HISTORY_MS (30 * 86400 * INT64_C(1000))
 
 enum mode { ANSWER, HOLD, DEAF };
 
@@ -32,9 +34,15 @@ static struct {
 	_Atomic size_t count;
 	uint64_t numbers[LOG_SIZE]; // of the exchanges that began
 	uint64_t first_term;        // of the last one's first release
+	char reason[16];            // the same
+	struct exchange_ask ask;    // of the last one; term 0: none
+	char offers[64];            // as a text
+	int64_t history_count;      // as configured
+	int64_t history_ms;
 	char node[NAME_BYTES + 1];
 	char name[NAME_BYTES + 1];
 	bool signals_blocked;
+	struct exchange_row row; // what it says of the first lease
 } fake;
 
 struct store_link {
@@ -100,6 +108,24 @@ static bool wait_as_told(const struct store_call *call)
 	return fds[0].revents && eventfd_read(fake.gate_fd, &count) == 0;
 }
 
+static void note_operators(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
+{
+	char *text = store_offers_text(request, link->names);
+	ck_assert_ptr_nonnull(text);
+	snprintf(fake.offers, sizeof fake.offers, "%s", text);
+	fake.ask = request->ask ? *request->ask : (struct exchange_ask){0};
+	fake.history_count = link->config->history_count;
+	fake.history_ms = link->config->history_ms;
+	// All the room there is.
+	for (uint32_t i = 0; i < request->history_count; i++)
+		answer->past[answer->reply->past_count++] = (struct exchange_past){.term = i + 1};
+	for (uint32_t i = 0; request->candidates && i < CANDIDATES; i++) {
+		struct exchange_candidate session = {.session = {{1}}, .seq = i, .lease_ms = i ? 7 : INT64_MAX};
+		ck_assert(store_take_offers(answer, link->names, &session, text));
+	}
+	free(text);
+}
+
 static void fake_exchange(struct store_link *link, const struct store_call *call, struct store_answer *answer)
 {
 	const struct exchange_request *request = call->request;
@@ -108,6 +134,8 @@ static void fake_exchange(struct store_link *link, const struct store_call *call
 	fake.signals_blocked = sigismember(&blocked, SIGTERM) == 1 && sigismember(&blocked, SIGCHLD) == 1;
 	fake.numbers[fake.count++ % LOG_SIZE] = request->number;
 	fake.first_term = request->release_count ? request->releases[0].term : 0;
+	snprintf(fake.reason, sizeof fake.reason, "%s", request->release_count ? request->releases[0].reason : "");
+	note_operators(link, request, answer);
 	snprintf(fake.node, sizeof fake.node, "%s", link->config->node);
 	snprintf(fake.name, sizeof fake.name, "%s", link->names->name[link->names->count - 1]);
 	raise_fd(fake.begun_fd);
@@ -120,6 +148,9 @@ static void fake_exchange(struct store_link *link, const struct store_call *call
 			(struct exchange_grant){.lease = request->claims[i].lease, .term = request->claims[i].term + 1};
 	answer->reply->row_count = link->names->count;
 	answer->rows[link->names->count - 1].lease = (uint32_t)link->names->count - 1;
+	answer->rows[0] = fake.row;
+	if (request->strays)
+		answer->reply->strays[answer->reply->stray_count++] = (struct exchange_stray){.lease_ms = -1};
 	answer->reply->outcome = EXCHANGE_OK;
 }
 
@@ -169,7 +200,13 @@ static void set_up(void)
 	// Everything is copied: the caller's is gone at once.
 	char node[] = "host-a", path[] = "/x", first[] = "discovery", last[] = "engine";
 	const char *names[] = {first, last};
-	struct store_config config = {.node = node, .path = path, .timeout_ns = NS_PER_S};
+	struct store_config config = {
+		.node = node,
+		.path = path,
+		.timeout_ns = NS_PER_S,
+		.history_count = 1000,
+		.history_ms = HISTORY_MS,
+	};
 	ck_assert_int_eq(store_new(&store, &driver, &config, names, COUNT_OF(names)), 0);
 	memset(node, 'x', sizeof node - 1);
 	memset(last, 'x', sizeof last - 1);
@@ -240,6 +277,138 @@ START_TEST(test_round_trip)
 	ck_assert_str_eq(fake.name, "engine");
 	ck_assert(fake.signals_blocked);
 	ck_assert(is_quiet());
+}
+END_TEST
+
+static struct exchange_reply *take_whole_reply(void)
+{
+	struct exchange_reply *reply;
+	ck_assert(wait_fd(store_fd(store), SOON_MS));
+	ck_assert(store_next_reply(store, &reply));
+	ck_assert_uint_eq(reply->outcome, EXCHANGE_OK);
+	return reply;
+}
+
+// What operators ask for is copied like the rest, and there is room for what they want to know.
+START_TEST(test_operators)
+{
+	struct exchange_offer offers[] = {{.lease = 1, .priority = -3}, {.lease = 0, .priority = 4}};
+	struct exchange_ask ask = {.lease = 1, .term = 41, .target = {{9}}, .cooldown_ms = -1};
+	struct exchange_release release = {.lease = 0, .term = 3, .reason = "yielded"};
+	struct exchange_request request = {
+		.number = 5,
+		.candidates = true,
+		.history_lease = EXCHANGE_EVERY_LEASE,
+		.history_count = 3,
+		.releases = &release,
+		.release_count = 1,
+		.offers = offers,
+		.offer_count = COUNT_OF(offers),
+		.ask = &ask,
+	};
+	fake.mode = HOLD;
+	submit(4, LATER);
+	take_fd(fake.begun_fd);
+	ck_assert_int_eq(store_submit(store, &request, clock_now_ns() + LATER), 0);
+	memset(offers, 0, sizeof offers);
+	memset(&ask, 0, sizeof ask);
+	memset(&release, 0, sizeof release);
+	fake.mode = ANSWER;
+	raise_fd(fake.gate_fd);
+	ck_assert_uint_eq(take_reply(4), EXCHANGE_OK);
+
+	struct exchange_reply *reply = take_whole_reply();
+	ck_assert_str_eq(fake.offers, "engine=-3 discovery=4");
+	ck_assert_uint_eq(fake.ask.term, 41);
+	ck_assert_uint_eq(fake.ask.lease, 1);
+	ck_assert_uint_eq(fake.ask.target.byte[0], 9);
+	ck_assert_int_eq(fake.ask.cooldown_ms, -1);
+	ck_assert_str_eq(fake.reason, "yielded");
+	ck_assert_int_eq(fake.history_count, 1000);
+	ck_assert_int_eq(fake.history_ms, HISTORY_MS);
+	ck_assert_uint_eq(reply->past_count, 3);
+	ck_assert_uint_eq(reply->past[2].term, 3);
+	ck_assert_uint_eq(reply->candidate_count, CANDIDATES * COUNT_OF(offers));
+	for (size_t i = 0; i < reply->candidate_count; i++) {
+		ck_assert_int_eq(reply->candidates[i].seq, (int64_t)i / 2);
+		ck_assert_uint_eq(reply->candidates[i].lease, 1 - i % 2);
+		ck_assert_int_eq(reply->candidates[i].priority, i % 2 ? 4 : -3);
+	}
+	store_reply_free(reply);
+	// Without an ask there is none, and none of the last one's.
+	submit(6, LATER);
+	ck_assert_uint_eq(take_reply(6), EXCHANGE_OK);
+	ck_assert_uint_eq(fake.ask.term, 0);
+	ck_assert_str_eq(fake.offers, "");
+	// Of a reply that nobody takes all is freed as well.
+	request.offers = (struct exchange_offer[]){{.lease = 1}};
+	request.offer_count = 1;
+	request.ask = NULL;
+	request.release_count = 0;
+	ck_assert_int_eq(store_submit(store, &request, clock_now_ns() + LATER), 0);
+	ck_assert(wait_fd(store_fd(store), SOON_MS));
+}
+END_TEST
+
+// Rows that nobody wrote like that: nobody is killed too soon for it, and nothing overflows.
+START_TEST(test_nonsense)
+{
+	static const struct {
+		int64_t lease_ms, cooldown_ms;
+		int64_t sane_lease_ms, sane_cooldown_ms;
+	} cases[] = {
+		{-1, -2, 600000, -1},
+		{0, INT64_MAX, 600000, -1},
+		{INT64_MAX, INT64_MIN, 600000, -1},
+		{INT64_MIN, 86400001, 600000, -1},
+		{600000, 86400000, 600000, 86400000},
+		{1, 0, 1, 0},
+	};
+	struct exchange_offer offer = {.lease = 1};
+	struct exchange_request request = {
+		.report = true, .strays = true, .candidates = true, .offers = &offer, .offer_count = 1};
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		fake.row = (struct exchange_row){
+			.holder_alive = true,
+			.holder_lease_ms = cases[i].lease_ms,
+			.cooldown_ms = cases[i].cooldown_ms,
+		};
+		ck_assert_int_eq(store_submit(store, &request, clock_now_ns() + LATER), 0);
+		struct exchange_reply *reply = take_whole_reply();
+		ck_assert_int_eq(reply->rows[0].holder_lease_ms, cases[i].sane_lease_ms);
+		ck_assert_int_eq(reply->rows[0].cooldown_ms, cases[i].sane_cooldown_ms);
+		ck_assert_int_eq(reply->strays[0].lease_ms, 600000);
+		ck_assert_int_eq(reply->candidates[0].lease_ms, 600000);
+		ck_assert_int_eq(reply->candidates[1].lease_ms, 7);
+		store_reply_free(reply);
+	}
+}
+END_TEST
+
+START_TEST(test_offers_text)
+{
+	static const char *const texts[] = {"", " ", "=", "engine", "engine=", "engine=x", "engine=1x", "engine=+",
+		"engine= 1", "engin=1", "enginee=1", "Engine=1", "=1", "engine=2147483648", "engine=-2147483649",
+		"engine=99999999999999999999", "engine=1=1", "engine,1", "engine=\xff", "other=1 another=2"};
+	static const char *const names[] = {"discovery", "engine"};
+	const struct store_names known = {.name = names, .count = COUNT_OF(names)}, none = {.name = names};
+	struct exchange_reply reply = {0};
+	struct store_answer answer = {.reply = &reply};
+	struct exchange_candidate session = {.session = {{1}}};
+	for (size_t i = 0; i < COUNT_OF(texts); i++) {
+		ck_assert(store_take_offers(&answer, &known, &session, texts[i]));
+		ck_assert_msg(reply.candidate_count == 0, "\"%s\"", texts[i]);
+	}
+	ck_assert(store_take_offers(&answer, &none, &session, "engine=1"));
+	session.session = (struct uuid){0};
+	ck_assert(store_take_offers(&answer, &known, &session, "engine=1"));
+	ck_assert_uint_eq(reply.candidate_count, 0);
+	session.session.byte[0] = 1;
+	ck_assert(store_take_offers(&answer, &known, &session, "  engine=2147483647   x discovery=-2147483648 "));
+	ck_assert_uint_eq(reply.candidate_count, 2);
+	ck_assert_int_eq(reply.candidates[0].priority, INT32_MAX);
+	ck_assert_int_eq(reply.candidates[1].priority, INT32_MIN);
+	free(answer.candidates);
 }
 END_TEST
 
@@ -429,6 +598,8 @@ static Suite *store_suite(void)
 	tcase_add_checked_fixture(thread, set_up, tear_down);
 	tcase_set_timeout(thread, 60);
 	tcase_add_test(thread, test_round_trip);
+	tcase_add_test(thread, test_operators);
+	tcase_add_test(thread, test_nonsense);
 	tcase_add_test(thread, test_a_later_request_replaces_the_waiting_one);
 	tcase_add_test(thread, test_a_late_request_is_never_executed);
 	tcase_add_test(thread, test_abort);
@@ -442,6 +613,7 @@ static Suite *store_suite(void)
 	TCase *plain = tcase_create("configuration");
 	tcase_add_test(plain, test_configuration);
 	tcase_add_test(plain, test_drivers);
+	tcase_add_test(plain, test_offers_text);
 	suite_add_tcase(suite, plain);
 	return suite;
 }
