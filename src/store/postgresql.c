@@ -550,8 +550,8 @@ static void take_session(struct store_answer *answer, const PGresult *result)
 	answer->reply->session_alive = number_at(result, 0, HEAD_COLUMNS) == 1;
 }
 
-// Their histories have grown. Trimming them is left to the next exchange, since nobody waits for it then; of too many it
-// is done for some, of a history that is too long to be counted every time now and then.
+// Their histories have grown. Trimming is left to the next exchange, since nobody waits for it then; of too many it is
+// done for some, of a history that is too long to be counted every time now and then.
 static void remember_grants(struct store_link *link, const struct exchange_reply *reply)
 {
 	uint64_t lot = (uint64_t)(clock_now_ns() / NS_PER_US);

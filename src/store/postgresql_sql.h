@@ -72,9 +72,9 @@ static const char sql_missing[] =
 	" WHERE m.missing ORDER BY m.component ON CONFLICT DO NOTHING RETURNING 1) " HEAD
 	", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
 
-// The change statement is up to two, in one transaction: what is not asked for need not be planned. Nothing in it waits
-// for a lock. Rows are locked first and decided on as they are then; a row that was locked is changed by name alone. The
-// history is for people: where somebody holds a row of it locked, it stays as it is.
+// The change statement is up to two, in one transaction: what is not asked for need not be planned. Nothing in it
+// waits for a lock. Rows are locked first and decided on as they are then; a row that was locked is changed by name
+// alone. The history is for people: where somebody holds a row of it locked, it stays as it is.
 
 #define TOLD(when) \
 	" told AS MATERIALIZED (SELECT CASE WHEN " when " THEN " ANNOUNCE("$1") " IS NULL END AS told, " DURABLE \
@@ -97,9 +97,10 @@ static const char sql_release[] =
 // $1 session, $2 incarnation, $3 history_count, $4 to $7 claims: component, holder, holder_seq, term, $8 $9 sweeps:
 // session, seq.
 //
-// `me` keeps this session from being swept or killed between the look and the claim. `store` is what a pause has to wait
-// for: whoever claims has done so by then, or sees it. `taken` is apart from `claimed`, since PostgreSQL checks a row
-// that changed meanwhile again, and what was deleted here is not at hand then. `past` are the terms before, and those
+// `me` keeps this session from being swept or killed between the look and the claim. `store` is what a pause has to
+// wait for: whoever claims has done so by then, or sees it. `taken` is apart from `claimed`, since PostgreSQL checks a
+// row that changed meanwhile again, and what was deleted here is not at hand then. `past` are the terms
+// before, and those
 // that the leases' rows forgot: these begin once more.
 static const char sql_change[] =
 	"WITH server AS MATERIALIZED (SELECT " INCARNATION " AS incarnation),"
@@ -131,9 +132,11 @@ static const char sql_change[] =
 	" generation = t.generation, acquired_at = clock_timestamp(), changed_at = clock_timestamp()"
 	" FROM taken t WHERE l.component = t.component RETURNING t.nr, l.term),"
 
-	" past AS MATERIALIZED (SELECT h.component, h.term, CASE WHEN h.term = t.term THEN t.node END AS node"
-	" FROM taken t JOIN @tenure_history h ON h.component = t.component AND h.term = ANY (ARRAY[t.last, t.term])"
-	" WHERE h.ended_at IS NULL OR h.term = t.term FOR NO KEY UPDATE OF h SKIP LOCKED),"
+	" past AS MATERIALIZED (SELECT h.component, h.term, k.node FROM"
+	" (SELECT t.component, t.last AS term, NULL AS node FROM taken t UNION ALL SELECT component, term, node FROM "
+	"taken) k"
+	" JOIN @tenure_history h ON h.component = k.component AND h.term = k.term"
+	" WHERE h.ended_at IS NULL OR k.node IS NOT NULL FOR NO KEY UPDATE OF h SKIP LOCKED),"
 	" ended AS (UPDATE @tenure_history h SET node = coalesce(p.node, h.node),"
 	" began_at = CASE WHEN p.node IS NULL THEN h.began_at ELSE clock_timestamp() END,"
 	" ended_at = CASE WHEN p.node IS NULL THEN clock_timestamp() END,"
