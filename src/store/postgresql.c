@@ -11,7 +11,9 @@
 #include "driver.h"
 
 #include "clock.h"
+#include "postgresql_error.h"
 #include "postgresql_sql.h"
+#include "postgresql_text.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -22,12 +24,16 @@
 #define SCHEMA_NAME_BYTES 63
 #define MAX_OPTIONS 96
 #define OPTION_TEXT_SIZE 32
-#define MAX_PARAMETERS 10
-// A password of fewer characters would be found in any text.
-#define SECRET_BYTES 4
-#define SQLSTATE_LENGTH 5
-#define READ_ONLY "25006"
+#define MAX_PARAMETERS 9
+// What one exchange trims: of that many components' histories that many rows each.
+#define TRIM_COMPONENTS 64
+#define TRIM_ROWS 1024
+// To count a history is to read it: where it is longer than this, one exchange in so many does.
+#define TRIM_COUNT 4096
+// The most sessions whose offers are read.
+#define CANDIDATE_SESSIONS 1000
 #define INIT_TIMEOUT_NS (10 * NS_PER_S)
+#define PATIENCE_MS 100
 
 // The statements of an exchange in their order, then those of a new connection.
 enum statement {
@@ -36,9 +42,15 @@ enum statement {
 	SESSION_DELETE,
 	ADOPT,
 	MISSING,
+	RELEASE,
 	CHANGE,
+	ASK,
+	PAUSE,
+	TRIM,
 	REPORT,
 	STRAYS,
+	CANDIDATES,
+	HISTORY,
 	SETTINGS,
 	LISTEN,
 	LOOK,
@@ -51,9 +63,15 @@ static const char *const statement_sql[STATEMENTS] = {
 	[SESSION_DELETE] = sql_session_delete,
 	[ADOPT] = sql_adopt,
 	[MISSING] = sql_missing,
+	[RELEASE] = sql_release,
 	[CHANGE] = sql_change,
+	[TRIM] = sql_trim,
+	[ASK] = sql_ask,
+	[PAUSE] = sql_pause,
 	[REPORT] = sql_report,
 	[STRAYS] = sql_strays,
+	[CANDIDATES] = sql_candidates,
+	[HISTORY] = sql_history,
 	[SETTINGS] = sql_settings,
 	[LISTEN] = sql_listen,
 	[LOOK] = sql_look,
@@ -61,10 +79,12 @@ static const char *const statement_sql[STATEMENTS] = {
 
 // The columns that the statements of an exchange start with, and all of LOOK's.
 enum { SERVER, VERSION, BELIEVED, HEAD_COLUMNS };
+// Those of a report before its rows.
+enum { PROCESS = HEAD_COLUMNS, PAUSED, REPORT_COLUMNS };
 enum { LOOK_SERVER, LOOK_PROCESS };
 
 // What depends on the timeout.
-enum { TCP_USER_TIMEOUT, KEEPALIVES_IDLE, STATEMENT_TIMEOUT, LOCK_TIMEOUT, TIMEOUT_TEXTS };
+enum { TCP_USER_TIMEOUT, KEEPALIVES_IDLE, STATEMENT_TIMEOUT, LOCK_TIMEOUT, PATIENCE, TIMEOUT_TEXTS };
 
 struct store_link {
 	const struct store_config *config;
@@ -79,6 +99,8 @@ struct store_link {
 	bool pooled;        // something in between lets several server processes answer
 	bool warned;        // of that
 	uint64_t connections;
+	uint32_t granted[TRIM_COMPONENTS]; // leases whose history is to be trimmed by the next exchange
+	size_t granted_count;
 	size_t first_host;      // where to start in a list of hosts
 	size_t host_count;      // 1 where there is no list
 	const char *attributes; // what libpq has to find out about a server
@@ -92,52 +114,6 @@ struct store_link {
 
 // ---- errors ----
 
-struct error_class {
-	const char *sqlstate; // or its first two characters
-	enum exchange_outcome outcome;
-	bool drop; // the connection
-	const char *advice;
-};
-
-#define ADVICE_INIT "run tenurectl init"
-#define ADVICE_GRANT "grant SELECT, INSERT, UPDATE and DELETE on the tenure tables to the daemon's user"
-#define ADVICE_LOGIN "check the user and the password in the configuration, and pg_hba.conf"
-#define ADVICE_PRIMARY "name the writable primary in conninfo"
-
-// The first that fits (R7).
-static const struct error_class error_classes[] = {
-	{"40001", EXCHANGE_BUSY, false, NULL}, // serialization failure
-	{"40P01", EXCHANGE_BUSY, false, NULL}, // deadlock
-	{"55P03", EXCHANGE_BUSY, false, NULL}, // lock time-out
-	{"57014", EXCHANGE_BUSY, false, NULL}, // statement time-out
-	{"08", EXCHANGE_UNAVAILABLE, true, NULL},
-	{"53300", EXCHANGE_UNAVAILABLE, true, "raise max_connections or lower the number of clients"},
-	{"57P01", EXCHANGE_UNAVAILABLE, true, NULL}, // shut down by an administrator
-	{"57P02", EXCHANGE_UNAVAILABLE, true, NULL}, // crashed
-	{"57P03", EXCHANGE_UNAVAILABLE, true, NULL}, // starting up
-	{"57P05", EXCHANGE_UNAVAILABLE, true, NULL}, // idle_session_timeout
-	{"25P03", EXCHANGE_UNAVAILABLE, true, NULL}, // idle_in_transaction_session_timeout
-	{READ_ONLY, EXCHANGE_DENIED, true, ADVICE_PRIMARY},
-	{"55000", EXCHANGE_DENIED, true, ADVICE_PRIMARY}, // recovery began between two looks
-	{"42501", EXCHANGE_DENIED, false, ADVICE_GRANT},
-	{"42P01", EXCHANGE_DENIED, false, ADVICE_INIT}, // no such table
-	{"42703", EXCHANGE_DENIED, false, ADVICE_INIT}, // no such column
-	{"3F000", EXCHANGE_DENIED, false, ADVICE_INIT}, // no such schema
-	{"28", EXCHANGE_DENIED, true, ADVICE_LOGIN},
-	{"3D000", EXCHANGE_DENIED, true, "create the database, or name another one in conninfo"},
-	{"53100", EXCHANGE_DENIED, true, "make room on the server's disk"},
-};
-
-static const struct error_class *classify(const char *sqlstate)
-{
-	static const struct error_class other = {
-		"", EXCHANGE_DENIED, true, "this was not expected: look at the server's log"};
-	for (size_t i = 0; i < COUNT_OF(error_classes); i++)
-		if (strncmp(error_classes[i].sqlstate, sqlstate, strlen(error_classes[i].sqlstate)) == 0)
-			return &error_classes[i];
-	return &other;
-}
-
 static const char *option_value(const PQconninfoOption *options, const char *keyword)
 {
 	for (; options && options->keyword; options++)
@@ -146,17 +122,9 @@ static const char *option_value(const PQconninfoOption *options, const char *key
 	return NULL;
 }
 
-static void hide(char *text, const char *secret)
-{
-	if (!secret || strlen(secret) < SECRET_BYTES)
-		return;
-	for (char *found = strstr(text, secret); found; found = strstr(found, secret))
-		memset(found, '*', strlen(secret));
-}
-
 // The first failure of an exchange is the one that is told.
 static void fail(
-	struct store_link *link, struct store_answer *answer, const struct error_class *class, const char *message)
+	struct store_link *link, struct store_answer *answer, const struct pg_error *class, const char *message)
 {
 	link->broken |= class->drop;
 	if (link->failed)
@@ -169,8 +137,8 @@ static void fail(
 		    class->advice ? class->advice : "") < 0)
 		text = NULL;
 	if (text) {
-		hide(text, link->config->password);
-		hide(text, option_value(link->options, "password"));
+		pg_error_hide(text, link->config->password);
+		pg_error_hide(text, option_value(link->options, "password"));
 	}
 	store_answer_fail(
 		answer, unsure ? EXCHANGE_UNKNOWN : class->outcome, "%s", text ? text : "PostgreSQL: no memory");
@@ -181,12 +149,12 @@ static void fail_by_result(struct store_link *link, struct store_answer *answer,
 {
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-	static const struct error_class lost = {"", EXCHANGE_UNKNOWN, true, NULL};
-	link->read_only |= sqlstate && strcmp(sqlstate, READ_ONLY) == 0;
+	static const struct pg_error lost = {"", EXCHANGE_UNKNOWN, true, NULL};
+	link->read_only |= sqlstate && strcmp(sqlstate, PG_READ_ONLY) == 0;
 	if (!sqlstate)
 		fail(link, answer, &lost, "the connection was lost while the server was answering");
 	else
-		fail(link, answer, classify(sqlstate), message ? message : sqlstate);
+		fail(link, answer, pg_error_classify(sqlstate), message ? message : sqlstate);
 }
 
 // ---- waiting ----
@@ -239,21 +207,6 @@ static void take_notice(void *argument, const PGresult *result)
 	link->ended |= severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
-// `list` with its items rotated, so that another host than the one that is silent is tried first.
-static char *rotate(const char *list, size_t by)
-{
-	size_t count = 1;
-	for (const char *c = list; *c; c++)
-		count += *c == ',';
-	const char *start = list;
-	for (by %= count; by > 0; by--)
-		start = strchr(start, ',') + 1;
-	char *rotated = NULL;
-	int length = start == list ? asprintf(&rotated, "%s", list)
-				   : asprintf(&rotated, "%s,%.*s", start, (int)(start - list - 1), list);
-	return length < 0 ? NULL : rotated;
-}
-
 static const char *const rotated_keywords[] = {"host", "hostaddr", "port"};
 
 struct parameters {
@@ -286,72 +239,26 @@ static void collect(struct store_link *link, struct parameters *parameters)
 		parameter(parameters, option->keyword, option->val);
 	for (size_t i = 0; i < COUNT_OF(rotated_keywords); i++) {
 		const char *list = option_value(link->options, rotated_keywords[i]);
-		parameters->rotated[i] = list ? rotate(list, link->first_host) : NULL;
+		parameters->rotated[i] = list ? pg_rotate(list, link->first_host) : NULL;
 		parameter(parameters, rotated_keywords[i], parameters->rotated[i]);
 	}
 	parameter(parameters, "password", link->config->password);
 	parameter(parameters, "target_session_attrs", link->attributes);
 }
 
-// Takes out the lines that say where in the server's source it happened, and joins the others.
-static void tidy_message(char *message)
-{
-	char *end = message;
-	for (char *line = message; *line;) {
-		size_t length = strcspn(line, "\n");
-		bool last = line[length] == '\0';
-		if (length && strncmp(line, "LOCATION:", strlen("LOCATION:")) != 0) {
-			if (end != message)
-				*end++ = ' ';
-			memmove(end, line, length);
-			end += length;
-		}
-		line += length + !last;
-	}
-	*end = '\0';
-}
-
-// The last SQLSTATE in a verbose message, "FATAL:  28P01: …"; libpq has no other way to tell it.
-static void find_sqlstate(char ret[static SQLSTATE_LENGTH + 1], const char *message)
-{
-	ret[0] = '\0';
-	for (const char *found = strstr(message, ":  "); found; found = strstr(found + 1, ":  ")) {
-		const char *state = found + strlen(":  ");
-		size_t length = strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ");
-		if (length == SQLSTATE_LENGTH && state[length] == ':')
-			snprintf(ret, SQLSTATE_LENGTH + 1, "%.*s", SQLSTATE_LENGTH, state);
-	}
-	if (strstr(message, "session is read-only") || strstr(message, "server is in hot standby mode"))
-		snprintf(ret, SQLSTATE_LENGTH + 1, READ_ONLY);
-}
-
-static const struct error_class *classify_connecting(const char *message)
-{
-	static const struct error_class unreachable = {"", EXCHANGE_UNAVAILABLE, true, NULL};
-	static const struct error_class untrusted = {
-		"", EXCHANGE_DENIED, true, "check sslmode and sslrootcert in conninfo, and the server's certificate"};
-	char sqlstate[SQLSTATE_LENGTH + 1];
-	find_sqlstate(sqlstate, message);
-	if (sqlstate[0])
-		return classify(sqlstate);
-	// Trying again does not help, unlike with a connection that was cut in the middle of TLS.
-	const bool tls = strstr(message, "certificate") || strstr(message, "does not support SSL");
-	return tls ? &untrusted : &unreachable;
-}
-
 static void fail_connecting(struct store_link *link, struct store_answer *answer)
 {
-	const struct error_class *class = classify_connecting(PQerrorMessage(link->connection));
+	const struct pg_error *class = pg_error_of_connecting(PQerrorMessage(link->connection));
 	char *message = strdup(PQerrorMessage(link->connection));
 	if (message)
-		tidy_message(message);
+		pg_error_tidy(message);
 	fail(link, answer, class, message ? message : "no connection");
 	free(message);
 }
 
 static bool await_connection(struct store_link *link, struct store_answer *answer)
 {
-	static const struct error_class silent = {"", EXCHANGE_UNAVAILABLE, true, NULL};
+	static const struct pg_error silent = {"", EXCHANGE_UNAVAILABLE, true, NULL};
 	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
 	while (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING) {
 		if (!wait_for(link, status == PGRES_POLLING_READING ? POLLIN : POLLOUT)) {
@@ -369,7 +276,7 @@ static bool await_connection(struct store_link *link, struct store_answer *answe
 
 static bool connect_server(struct store_link *link, struct store_answer *answer)
 {
-	static const struct error_class no_memory = {"", EXCHANGE_UNAVAILABLE, true, NULL};
+	static const struct pg_error no_memory = {"", EXCHANGE_UNAVAILABLE, true, NULL};
 	struct parameters parameters;
 	collect(link, &parameters);
 	link->connection = PQconnectStartParams(parameters.keyword, parameters.value, 0);
@@ -392,125 +299,43 @@ static bool connect_server(struct store_link *link, struct store_answer *answer)
 	return true;
 }
 
-// ---- parameters of statements ----
-
-typedef void write_item(FILE *out, const struct store_link *link, const struct exchange_request *request, size_t i);
-
-// The text of an array; NULL where memory ran out.
-static char *array_text(
-	const struct store_link *link, const struct exchange_request *request, size_t count, write_item *write)
-{
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-	if (!out)
-		return NULL;
-	fputc('{', out);
-	for (size_t i = 0; i < count; i++) {
-		if (i)
-			fputc(',', out);
-		write(out, link, request, i);
-	}
-	fputc('}', out);
-	bool failed = ferror(out);
-	if (fclose(out) != 0 || failed) {
-		free(text);
-		return NULL;
-	}
-	return text;
-}
-
-// Names have no characters that would have to be escaped.
-static void write_name(FILE *out, const struct store_link *link, uint32_t lease)
-{
-	fprintf(out, "\"%s\"", link->names->name[lease]);
-}
-
-static void write_uuid(FILE *out, const struct uuid *id)
-{
-	char text[UUID_TEXT_SIZE];
-	uuid_format(id, text);
-	fputs(uuid_is_none(id) ? "NULL" : text, out);
-}
-
-#define ITEM(name) \
-	static void name(FILE *out, const struct store_link *link, const struct exchange_request *request, size_t i)
-#define UNUSED(argument) (void)(argument)
-
-ITEM(every_name)
-{
-	UNUSED(request);
-	write_name(out, link, (uint32_t)i);
-}
-ITEM(release_name)
-{
-	write_name(out, link, request->releases[i].lease);
-}
-ITEM(release_term)
-{
-	UNUSED(link);
-	fprintf(out, "%lld", (long long)request->releases[i].term);
-}
-ITEM(claim_name)
-{
-	write_name(out, link, request->claims[i].lease);
-}
-ITEM(claim_missing)
-{
-	UNUSED(link);
-	fputc(request->claims[i].missing ? 't' : 'f', out);
-}
-ITEM(claim_holder)
-{
-	UNUSED(link);
-	write_uuid(out, &request->claims[i].holder);
-}
-ITEM(claim_seq)
-{
-	UNUSED(link);
-	fprintf(out, "%lld", (long long)request->claims[i].holder_seq);
-}
-ITEM(claim_term)
-{
-	UNUSED(link);
-	fprintf(out, "%lld", (long long)request->claims[i].term);
-}
-ITEM(sweep_session)
-{
-	UNUSED(link);
-	write_uuid(out, &request->sweeps[i].session);
-}
-ITEM(sweep_seq)
-{
-	UNUSED(link);
-	fprintf(out, "%lld", (long long)request->sweeps[i].seq);
-}
-
 // ---- sending ----
 
 static bool send_statement(struct store_link *link, enum statement which, int count, const char *const *values)
 {
-	return PQsendQueryParams(link->connection, link->sql[which], count, NULL, values, NULL, NULL, 0) &&
-	       PQpipelineSync(link->connection);
+	return PQsendQueryParams(link->connection, link->sql[which], count, NULL, values, NULL, NULL, 0);
+}
+
+static void put_number(char ret[static OPTION_TEXT_SIZE], int64_t number)
+{
+	snprintf(ret, OPTION_TEXT_SIZE, "%lld", (long long)number);
+}
+
+static bool send_number(struct store_link *link, enum statement which, int64_t number)
+{
+	char text[OPTION_TEXT_SIZE];
+	put_number(text, number);
+	const char *value = text;
+	return send_statement(link, which, 1, &value);
 }
 
 static bool send_session(struct store_link *link, const struct exchange_request *request, enum statement which)
 {
 	char id[UUID_TEXT_SIZE], lease_ms[OPTION_TEXT_SIZE];
+	static const int counts[] = {[SESSION_CREATE] = 4, [SESSION_RENEW] = 2, [SESSION_DELETE] = 1};
+	bool publish = which == SESSION_CREATE || (which == SESSION_RENEW && request->publish);
+	char *offers = publish ? store_offers_text(request, link->names) : NULL;
 	uuid_format(&request->session, id);
-	snprintf(lease_ms, sizeof lease_ms, "%lld", (long long)request->lease_ms);
-	const char *values[] = {id, link->config->node, lease_ms};
-	return send_statement(link, which, which == SESSION_CREATE ? 3 : 1, values);
+	put_number(lease_ms, request->lease_ms);
+	const char *values[] = {id, offers, link->config->node, lease_ms};
+	bool sent = (offers || !publish) && send_statement(link, which, counts[which], values);
+	free(offers);
+	return sent;
 }
-
-struct array {
-	size_t count;
-	write_item *write;
-};
 
 // `first` are the parameters before the arrays.
 static bool send_arrays(struct store_link *link, const struct exchange_request *request, enum statement which,
-	const char *const *first, size_t first_count, const struct array *arrays, size_t array_count)
+	const char *const *first, size_t first_count, const enum pg_array *arrays, size_t array_count)
 {
 	const char *values[MAX_PARAMETERS];
 	char *texts[MAX_PARAMETERS] = {NULL};
@@ -518,7 +343,7 @@ static bool send_arrays(struct store_link *link, const struct exchange_request *
 	for (size_t i = 0; i < first_count; i++)
 		values[i] = first[i];
 	for (size_t i = 0; i < array_count; i++) {
-		texts[i] = array_text(link, request, arrays[i].count, arrays[i].write);
+		texts[i] = pg_array_text(arrays[i], request, link->names);
 		values[first_count + i] = texts[i];
 		sent &= texts[i] != NULL;
 	}
@@ -530,35 +355,88 @@ static bool send_arrays(struct store_link *link, const struct exchange_request *
 
 static bool send_missing(struct store_link *link, const struct exchange_request *request)
 {
-	const struct array arrays[] = {
-		{request->claim_count, claim_name},
-		{request->claim_count, claim_missing},
-	};
+	static const enum pg_array arrays[] = {PG_CLAIM_NAMES, PG_CLAIM_MISSING};
 	return send_arrays(link, request, MISSING, NULL, 0, arrays, COUNT_OF(arrays));
+}
+
+static bool send_release(struct store_link *link, const struct exchange_request *request)
+{
+	static const enum pg_array arrays[] = {PG_RELEASE_NAMES, PG_RELEASE_TERMS, PG_RELEASE_REASONS};
+	char id[UUID_TEXT_SIZE];
+	uuid_format(&request->session, id);
+	const char *first[] = {id};
+	return send_arrays(link, request, RELEASE, first, COUNT_OF(first), arrays, COUNT_OF(arrays));
 }
 
 static bool send_change(struct store_link *link, const struct exchange_request *request)
 {
-	const struct array arrays[] = {
-		{request->release_count, release_name},
-		{request->release_count, release_term},
-		{request->claim_count, claim_name},
-		{request->claim_count, claim_holder},
-		{request->claim_count, claim_seq},
-		{request->claim_count, claim_term},
-		{request->sweep_count, sweep_session},
-		{request->sweep_count, sweep_seq},
+	static const enum pg_array arrays[] = {
+		PG_CLAIM_NAMES,
+		PG_CLAIM_HOLDERS,
+		PG_CLAIM_SEQS,
+		PG_CLAIM_TERMS,
+		PG_SWEEP_SESSIONS,
+		PG_SWEEP_SEQS,
 	};
+	char id[UUID_TEXT_SIZE], count[OPTION_TEXT_SIZE];
+	uuid_format(&request->session, id);
+	put_number(count, link->config->history_count);
+	const char *first[] = {id, request->incarnation.text, count};
+	return send_arrays(link, request, CHANGE, first, COUNT_OF(first), arrays, COUNT_OF(arrays));
+}
+
+static bool send_trim(struct store_link *link)
+{
+	char count[OPTION_TEXT_SIZE], milliseconds[OPTION_TEXT_SIZE], most[OPTION_TEXT_SIZE];
+	char *names = pg_names_text(link->granted, link->granted_count, link->names);
+	// Once: what stays is found after the next claim, and nobody is to be held up again and again.
+	link->granted_count = 0;
+	put_number(count, link->config->history_count);
+	put_number(milliseconds, link->config->history_ms);
+	put_number(most, TRIM_ROWS);
+	const char *values[] = {count, milliseconds, most, names};
+	bool sent = names && send_statement(link, TRIM, COUNT_OF(values), values);
+	free(names);
+	return sent;
+}
+
+static bool send_ask(struct store_link *link, const struct exchange_request *request)
+{
+	static const struct exchange_ask nothing; // no lease has this term and a session
+	const struct exchange_ask *ask = request->ask ? request->ask : &nothing;
+	const char *name = request->ask ? link->names->name[ask->lease] : "";
+	char id[UUID_TEXT_SIZE], term[OPTION_TEXT_SIZE], target[UUID_TEXT_SIZE], cooldown_ms[OPTION_TEXT_SIZE];
+	uuid_format(&request->session, id);
+	uuid_format(&ask->target, target);
+	put_number(term, (int64_t)ask->term);
+	put_number(cooldown_ms, ask->cooldown_ms);
+	const char *values[] = {id, name, term, uuid_is_none(&ask->target) ? NULL : target, cooldown_ms};
+	return send_statement(link, ASK, COUNT_OF(values), values);
+}
+
+static bool send_pause(struct store_link *link, const struct exchange_request *request)
+{
 	char id[UUID_TEXT_SIZE];
 	uuid_format(&request->session, id);
-	const char *first[] = {id, request->incarnation.text};
-	return send_arrays(link, request, CHANGE, first, COUNT_OF(first), arrays, COUNT_OF(arrays));
+	const char *values[] = {
+		id, request->pause == EXCHANGE_PAUSE_SET ? link->config->node : "", link->timeouts[PATIENCE]};
+	return send_statement(link, PAUSE, COUNT_OF(values), values);
+}
+
+static bool send_history(struct store_link *link, const struct exchange_request *request)
+{
+	char name[NAME_BYTES + sizeof "{\"\"}"] = "", count[OPTION_TEXT_SIZE];
+	bool every = request->history_lease == EXCHANGE_EVERY_LEASE;
+	if (!every)
+		snprintf(name, sizeof name, "{\"%s\"}", link->names->name[request->history_lease]);
+	put_number(count, request->history_count);
+	const char *values[] = {every ? link->names_array : name, count};
+	return send_statement(link, HISTORY, COUNT_OF(values), values);
 }
 
 static bool send_one(struct store_link *link, const struct exchange_request *request, enum statement which)
 {
 	const char *value = NULL;
-	char number[OPTION_TEXT_SIZE];
 	switch (which) {
 	case SESSION_CREATE:
 	case SESSION_RENEW:
@@ -569,15 +447,25 @@ static bool send_one(struct store_link *link, const struct exchange_request *req
 		return send_statement(link, which, 1, &value);
 	case MISSING:
 		return send_missing(link, request);
+	case RELEASE:
+		return send_release(link, request);
 	case CHANGE:
 		return send_change(link, request);
+	case TRIM:
+		return send_trim(link);
+	case ASK:
+		return send_ask(link, request);
+	case PAUSE:
+		return send_pause(link, request);
 	case REPORT:
 		value = request->report ? link->names_array : "{}";
 		return send_statement(link, which, 1, &value);
 	case STRAYS:
-		snprintf(number, sizeof number, "%d", EXCHANGE_STRAYS);
-		value = number;
-		return send_statement(link, which, 1, &value);
+		return send_number(link, which, EXCHANGE_STRAYS);
+	case CANDIDATES:
+		return send_number(link, which, CANDIDATE_SESSIONS);
+	case HISTORY:
+		return send_history(link, request);
 	case SETTINGS: {
 		const char *values[] = {link->timeouts[STATEMENT_TIMEOUT], link->timeouts[LOCK_TIMEOUT]};
 		return send_statement(link, which, COUNT_OF(values), values);
@@ -603,15 +491,20 @@ static struct uuid uuid_at(const PGresult *result, int row, int column)
 	return uuid_parse(PQgetvalue(result, row, column), &id) < 0 ? (struct uuid){0} : id;
 }
 
+static void text_at(const PGresult *result, int row, int column, char *ret, size_t size)
+{
+	snprintf(ret, size, "%s", PQgetvalue(result, row, column));
+}
+
 static void take_incarnation(const PGresult *result, int column, struct incarnation *ret)
 {
-	snprintf(ret->text, sizeof ret->text, "%s", PQgetvalue(result, 0, column));
+	text_at(result, 0, column, ret->text, sizeof ret->text);
 }
 
 // These are false where this server is not to be used.
 static bool take_server(struct store_link *link, struct store_answer *answer, const PGresult *result)
 {
-	static const struct error_class other_server = {"", EXCHANGE_UNKNOWN, true, NULL};
+	static const struct pg_error other_server = {"", EXCHANGE_UNKNOWN, true, NULL};
 	struct exchange_reply *reply = answer->reply;
 	struct incarnation server;
 	char message[EXCHANGE_TEXT_SIZE];
@@ -620,7 +513,7 @@ static bool take_server(struct store_link *link, struct store_answer *answer, co
 		link->read_only = true;
 		snprintf(message, sizeof message, "the server at %s, port %s, is read-only", PQhost(link->connection),
 			PQport(link->connection));
-		fail(link, answer, classify(READ_ONLY), message);
+		fail(link, answer, pg_error_classify(PG_READ_ONLY), message);
 		return false;
 	}
 	if (reply->server.text[0] && !incarnation_equal(&reply->server, &server)) {
@@ -633,7 +526,7 @@ static bool take_server(struct store_link *link, struct store_answer *answer, co
 
 static bool take_head(struct store_link *link, struct store_answer *answer, const PGresult *result)
 {
-	static const struct error_class bad_version = {"", EXCHANGE_DENIED, true, NULL};
+	static const struct pg_error bad_version = {"", EXCHANGE_DENIED, true, NULL};
 	char message[EXCHANGE_TEXT_SIZE];
 	if (!take_server(link, answer, result))
 		return false;
@@ -657,7 +550,23 @@ static void take_session(struct store_answer *answer, const PGresult *result)
 	answer->reply->session_alive = number_at(result, 0, HEAD_COLUMNS) == 1;
 }
 
-static void take_grants(struct store_answer *answer, const struct exchange_request *request, const PGresult *result)
+// Their histories have grown. Trimming is left to the next exchange, since nobody waits for it then; of too many it is
+// done for some, of a history that is too long to be counted every time now and then.
+static void remember_grants(struct store_link *link, const struct exchange_reply *reply)
+{
+	uint64_t lot = (uint64_t)(clock_now_ns() / NS_PER_US);
+	uint64_t lots = 1 + (uint64_t)link->config->history_count / TRIM_COUNT;
+	if (reply->grant_count == 0 || lot % lots != 0)
+		return;
+	size_t count = reply->grant_count < TRIM_COMPONENTS ? reply->grant_count : TRIM_COMPONENTS;
+	size_t first = (lot / lots) % (reply->grant_count - count + 1);
+	for (size_t i = 0; i < count; i++)
+		link->granted[i] = reply->grants[first + i].lease;
+	link->granted_count = count;
+}
+
+static void take_grants(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
+	const PGresult *result)
 {
 	enum { NR = HEAD_COLUMNS, TERM };
 	struct exchange_reply *reply = answer->reply;
@@ -670,11 +579,12 @@ static void take_grants(struct store_answer *answer, const struct exchange_reque
 			.term = (uint64_t)number_at(result, i, TERM),
 		};
 	}
+	remember_grants(link, reply);
 }
 
 static void take_rows(struct store_link *link, struct store_answer *answer, const PGresult *result)
 {
-	enum { NR = HEAD_COLUMNS + 1, EXISTS, HOLDER, NODE, TERM, SEQ, LEASE_MS, AGE, SINCE };
+	enum { NR = REPORT_COLUMNS, EXISTS, HOLDER, NODE, TERM, SEQ, LEASE_MS, AGE, SINCE, ASKED, TARGET, COOLDOWN };
 	size_t count = link->names->count;
 	for (size_t i = 0; i < count; i++)
 		answer->rows[i] = (struct exchange_row){.lease = (uint32_t)i};
@@ -685,13 +595,16 @@ static void take_rows(struct store_link *link, struct store_answer *answer, cons
 		struct exchange_row *row = &answer->rows[nr - 1];
 		row->exists = true;
 		row->holder = uuid_at(result, i, HOLDER);
-		snprintf(row->node, sizeof row->node, "%s", PQgetvalue(result, i, NODE));
+		text_at(result, i, NODE, row->node, sizeof row->node);
 		row->term = (uint64_t)number_at(result, i, TERM);
 		row->holder_alive = !PQgetisnull(result, i, SEQ);
 		row->holder_seq = row->holder_alive ? number_at(result, i, SEQ) : -1;
 		row->holder_lease_ms = number_at(result, i, LEASE_MS);
 		row->holder_age_us = number_at(result, i, AGE);
 		row->since_ms = number_at(result, i, SINCE);
+		row->asked = *PQgetvalue(result, i, ASKED) == 't';
+		row->target = uuid_at(result, i, TARGET);
+		row->cooldown_ms = number_at(result, i, COOLDOWN);
 	}
 	answer->reply->row_count = count;
 }
@@ -699,9 +612,11 @@ static void take_rows(struct store_link *link, struct store_answer *answer, cons
 static void take_report(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
 	const PGresult *result)
 {
-	take_process(link, result, HEAD_COLUMNS);
-	if (request->report)
-		take_rows(link, answer, result);
+	take_process(link, result, PROCESS);
+	if (!request->report)
+		return;
+	text_at(result, 0, PAUSED, answer->reply->paused, sizeof answer->reply->paused);
+	take_rows(link, answer, result);
 }
 
 static void take_strays(struct store_answer *answer, const PGresult *result)
@@ -717,6 +632,47 @@ static void take_strays(struct store_answer *answer, const PGresult *result)
 			};
 }
 
+static void take_candidates(struct store_link *link, struct store_answer *answer, const PGresult *result)
+{
+	enum { ID = HEAD_COLUMNS, SEQ, LEASE_MS, AGE, NODE, OFFERS };
+	static const struct pg_error no_memory = {"", EXCHANGE_UNAVAILABLE, false, NULL};
+	for (int i = 0; i < PQntuples(result); i++) {
+		struct exchange_candidate session = {
+			.session = uuid_at(result, i, ID),
+			.seq = number_at(result, i, SEQ),
+			.lease_ms = number_at(result, i, LEASE_MS),
+			.age_us = number_at(result, i, AGE),
+		};
+		text_at(result, i, NODE, session.node, sizeof session.node);
+		if (!store_take_offers(answer, link->names, &session, PQgetvalue(result, i, OFFERS))) {
+			fail(link, answer, &no_memory, "no memory for the candidates");
+			return;
+		}
+	}
+}
+
+static void take_history(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
+	const PGresult *result)
+{
+	enum { NR = HEAD_COLUMNS, TERM, NODE, FROM, TO, REASON };
+	struct exchange_reply *reply = answer->reply;
+	bool every = request->history_lease == EXCHANGE_EVERY_LEASE;
+	for (int i = 0; i < PQntuples(result) && reply->past_count < request->history_count; i++) {
+		size_t nr = (size_t)number_at(result, i, NR);
+		if (nr < 1 || nr > link->names->count)
+			continue; // the one row that is always there
+		struct exchange_past *past = &answer->past[reply->past_count++];
+		*past = (struct exchange_past){
+			.lease = every ? (uint32_t)(nr - 1) : request->history_lease,
+			.term = (uint64_t)number_at(result, i, TERM),
+			.from_ms = number_at(result, i, FROM),
+			.to_ms = number_at(result, i, TO),
+		};
+		text_at(result, i, NODE, past->node, sizeof past->node);
+		text_at(result, i, REASON, past->reason, sizeof past->reason);
+	}
+}
+
 static void take_result(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
 	enum statement which, const PGresult *result)
 {
@@ -729,22 +685,29 @@ static void take_result(struct store_link *link, const struct exchange_request *
 	}
 	if (!take_head(link, answer, result))
 		return;
-	link->wrote |= which <= CHANGE;
-	if (which == SESSION_CREATE || which == SESSION_RENEW || which == SESSION_DELETE)
+	link->wrote |= which < REPORT;
+	if (which <= SESSION_DELETE)
 		take_session(answer, result);
 	else if (which == CHANGE)
-		take_grants(answer, request, result);
+		take_grants(link, request, answer, result);
+	else if (which == ASK)
+		answer->reply->asked = number_at(result, 0, HEAD_COLUMNS) == 1;
 	else if (which == REPORT)
 		take_report(link, request, answer, result);
 	else if (which == STRAYS)
 		take_strays(answer, result);
+	else if (which == CANDIDATES)
+		take_candidates(link, answer, result);
+	else if (which == HISTORY)
+		take_history(link, request, answer, result);
 }
 
-// Everything up to the statement's own sync. Unless the connection is broken, the next statement can be read then.
+// Everything of a statement, and the sync that ends its transaction. Unless the connection is broken, the next
+// statement can be read then.
 static void receive_statement(struct store_link *link, const struct exchange_request *request,
-	struct store_answer *answer, enum statement which)
+	struct store_answer *answer, enum statement which, bool commits)
 {
-	static const struct error_class late = {"", EXCHANGE_UNKNOWN, true, NULL};
+	static const struct pg_error late = {"", EXCHANGE_UNKNOWN, true, NULL};
 	for (;;) {
 		PGresult *result = NULL;
 		if (!next_result(link, &result)) {
@@ -754,28 +717,37 @@ static void receive_statement(struct store_link *link, const struct exchange_req
 		ExecStatusType status = PQresultStatus(result);
 		if (status == PGRES_TUPLES_OK)
 			take_result(link, request, answer, which, result);
-		else if (result && status != PGRES_COMMAND_OK && status != PGRES_PIPELINE_SYNC)
+		else if (result && status != PGRES_COMMAND_OK && status != PGRES_PIPELINE_SYNC &&
+			 status != PGRES_PIPELINE_ABORTED)
 			fail_by_result(link, answer, result);
 		PQclear(result);
 		if (!result && PQstatus(link->connection) == CONNECTION_BAD)
 			fail(link, answer, &late, "the connection was lost");
-		if (status == PGRES_PIPELINE_SYNC || link->broken)
+		if (status == PGRES_PIPELINE_SYNC || (!result && !commits) || link->broken)
 			return;
 	}
 }
 
 // ---- the exchange ----
 
+// A change is one transaction; of everything else each statement is.
+static bool commits(enum statement which, const bool wanted[static STATEMENTS])
+{
+	return which != RELEASE || !wanted[CHANGE];
+}
+
 static bool round_trip(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
 	const bool wanted[static STATEMENTS])
 {
-	static const struct error_class unsent = {"", EXCHANGE_UNAVAILABLE, true, NULL};
-	static const struct error_class partly_sent = {"", EXCHANGE_UNKNOWN, true, NULL};
+	static const struct pg_error unsent = {"", EXCHANGE_UNAVAILABLE, true, NULL};
+	static const struct pg_error partly_sent = {"", EXCHANGE_UNKNOWN, true, NULL};
 	bool any = false;
 	for (enum statement which = 0; which < STATEMENTS; which++) {
 		if (!wanted[which])
 			continue;
-		if (!send_one(link, request, which)) {
+		bool sent =
+			send_one(link, request, which) && (!commits(which, wanted) || PQpipelineSync(link->connection));
+		if (!sent) {
 			fail(link, answer, any ? &partly_sent : &unsent, "the connection was lost");
 			return false;
 		}
@@ -783,20 +755,21 @@ static bool round_trip(struct store_link *link, const struct exchange_request *r
 	}
 	for (enum statement which = 0; which < STATEMENTS && !link->broken; which++)
 		if (wanted[which])
-			receive_statement(link, request, answer, which);
+			receive_statement(link, request, answer, which, commits(which, wanted));
 	return !link->failed;
 }
 
 // The look comes first: a read-only server is not asked for more, which would be an error in its log (R16).
 static bool try_server(struct store_link *link, struct store_answer *answer)
 {
-	// An empty change tells whether the privileges are there, before they are needed (W23), and has the server
-	// load what it needs for one, which takes longer than the change itself.
+	// An empty change and ask tell whether the privileges are there, before they are needed (W23), and have the
+	// server load what it needs for one, which takes longer than the change itself.
 	static const bool look[STATEMENTS] = {[LOOK] = true};
-	static const bool settle[STATEMENTS] = {[CHANGE] = true, [SETTINGS] = true, [LISTEN] = true};
-	static const bool settle_pooled[STATEMENTS] = {[CHANGE] = true};
+	static const bool settle[STATEMENTS] = {
+		[CHANGE] = true, [TRIM] = true, [ASK] = true, [SETTINGS] = true, [LISTEN] = true};
+	static const bool settle_pooled[STATEMENTS] = {[CHANGE] = true, [TRIM] = true, [ASK] = true};
 	static const struct exchange_request nothing;
-	static const struct error_class no_pipeline = {"", EXCHANGE_UNAVAILABLE, true, NULL};
+	static const struct pg_error no_pipeline = {"", EXCHANGE_UNAVAILABLE, true, NULL};
 	link->read_only = false;
 	if (!connect_server(link, answer))
 		return false;
@@ -845,7 +818,7 @@ static bool connect_and_look(struct store_link *link, struct store_answer *answe
 // The last moment to leave it.
 static bool is_in_time(struct store_link *link, struct store_answer *answer)
 {
-	static const struct error_class late = {"", EXCHANGE_UNAVAILABLE, false, NULL};
+	static const struct pg_error late = {"", EXCHANGE_UNAVAILABLE, false, NULL};
 	struct pollfd abort = {.fd = link->call->abort_fd, .events = POLLIN};
 	if (poll(&abort, 1, 0) == 0 && clock_now_ns() < link->call->deadline_at)
 		return true;
@@ -868,7 +841,8 @@ static void drop_if_dead(struct store_link *link)
 		disconnect(link);
 }
 
-static void choose(const struct exchange_request *request, bool ret_wanted[static STATEMENTS])
+static void choose(
+	const struct store_link *link, const struct exchange_request *request, bool ret_wanted[static STATEMENTS])
 {
 	ret_wanted[SESSION_CREATE] = request->session_op == EXCHANGE_SESSION_CREATE;
 	ret_wanted[SESSION_RENEW] = request->session_op == EXCHANGE_SESSION_RENEW;
@@ -876,9 +850,15 @@ static void choose(const struct exchange_request *request, bool ret_wanted[stati
 	ret_wanted[ADOPT] = request->adopt;
 	for (size_t i = 0; i < request->claim_count; i++)
 		ret_wanted[MISSING] |= request->claims[i].missing;
-	ret_wanted[CHANGE] = request->release_count || request->claim_count || request->sweep_count;
+	ret_wanted[RELEASE] = request->release_count;
+	ret_wanted[CHANGE] = request->claim_count || request->sweep_count;
+	ret_wanted[TRIM] = link->granted_count > 0;
+	ret_wanted[ASK] = request->ask;
+	ret_wanted[PAUSE] = request->pause != EXCHANGE_PAUSE_LEAVE;
 	ret_wanted[REPORT] = true; // the last look at the incarnation, and at what is believed
 	ret_wanted[STRAYS] = request->strays;
+	ret_wanted[CANDIDATES] = request->candidates;
+	ret_wanted[HISTORY] = request->history_count > 0;
 }
 
 static void warn_of_pooler(struct store_link *link, struct store_answer *answer)
@@ -907,7 +887,7 @@ static void postgresql_exchange(struct store_link *link, const struct store_call
 	link->broken = false;
 	link->read_only = false;
 	link->announced = call->request->session;
-	choose(call->request, wanted);
+	choose(link, call->request, wanted);
 	drop_if_dead(link);
 	bool connected = link->connection;
 	bool done = carry_out(link, answer, wanted);
@@ -951,6 +931,11 @@ static bool postgresql_take_hint(struct store_link *link)
 
 // ---- opening and closing ----
 
+static bool is_given(const char *text)
+{
+	return text && text[0];
+}
+
 static int check_options(const PQconninfoOption *options, char ret_text[static EXCHANGE_TEXT_SIZE])
 {
 	static const char *const keywords[] = {"host", "hostaddr"};
@@ -985,11 +970,6 @@ static int parse_conninfo(
 	return 0;
 }
 
-static bool is_given(const char *text)
-{
-	return text && text[0];
-}
-
 static int postgresql_check(const struct store_config *config, char ret_text[static EXCHANGE_TEXT_SIZE])
 {
 	PQconninfoOption *options;
@@ -1002,39 +982,6 @@ static int postgresql_check(const struct store_config *config, char ret_text[sta
 		return -EINVAL;
 	}
 	return 0;
-}
-
-// A quoted identifier.
-static void write_identifier(FILE *out, const char *name)
-{
-	fputc('"', out);
-	for (; *name; name++)
-		fputs(*name == '"' ? "\"\"" : (char[]){*name, '\0'}, out);
-	fputc('"', out);
-}
-
-// `sql` with the schema in place of every @; NULL where memory ran out.
-static char *with_schema(const char *sql, const char *schema)
-{
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-	if (!out)
-		return NULL;
-	for (; *sql; sql++) {
-		if (*sql != '@') {
-			fputc(*sql, out);
-		} else if (is_given(schema)) {
-			write_identifier(out, schema);
-			fputc('.', out);
-		}
-	}
-	bool failed = ferror(out);
-	if (fclose(out) != 0 || failed) {
-		free(text);
-		return NULL;
-	}
-	return text;
 }
 
 static void postgresql_close(struct store_link *link)
@@ -1056,9 +1003,10 @@ static void set_timeouts(struct store_link *link)
 		[KEEPALIVES_IDLE] = (timeout_ms + 999) / 1000,
 		[STATEMENT_TIMEOUT] = timeout_ms * 3 / 4,
 		[LOCK_TIMEOUT] = timeout_ms / 2,
+		[PATIENCE] = timeout_ms / 2 < PATIENCE_MS ? timeout_ms / 2 : PATIENCE_MS,
 	};
 	for (size_t i = 0; i < TIMEOUT_TEXTS; i++)
-		snprintf(link->timeouts[i], sizeof link->timeouts[i], "%lld", (long long)(values[i] ? values[i] : 1));
+		put_number(link->timeouts[i], values[i] ? values[i] : 1);
 }
 
 static size_t count_hosts(const PQconninfoOption *options)
@@ -1087,11 +1035,11 @@ static int postgresql_open(struct store_link **ret, const struct store_config *c
 	link->attributes = "any";
 	error = -ENOMEM;
 	for (size_t i = 0; i < STATEMENTS; i++) {
-		link->sql[i] = with_schema(statement_sql[i], config->schema);
+		link->sql[i] = pg_with_schema(statement_sql[i], config->schema);
 		if (!link->sql[i])
 			goto fail;
 	}
-	link->names_array = array_text(link, NULL, names->count, every_name);
+	link->names_array = pg_array_text(PG_EVERY_NAME, NULL, names);
 	if (!link->names_array)
 		goto fail;
 	*ret = link;
@@ -1103,7 +1051,7 @@ fail:
 
 static int postgresql_grow(struct store_link *link)
 {
-	char *names_array = array_text(link, NULL, link->names->count, every_name);
+	char *names_array = pg_array_text(PG_EVERY_NAME, NULL, link->names);
 	if (!names_array)
 		return -ENOMEM;
 	free(link->names_array);
@@ -1118,7 +1066,7 @@ static int postgresql_print_schema(const struct store_config *config, FILE *out)
 	fputs("BEGIN;\n", out);
 	if (is_given(config->schema)) {
 		fputs("SET LOCAL search_path = ", out);
-		write_identifier(out, config->schema);
+		pg_write_identifier(out, config->schema);
 		fputs(";\n", out);
 	}
 	fputs("SET LOCAL client_min_messages = warning;\nDO $tenure$\n", out);
@@ -1144,7 +1092,7 @@ static char *init_script(const struct store_config *config)
 
 static void run_script(struct store_link *link, struct store_answer *answer, const char *script)
 {
-	static const struct error_class lost = {"", EXCHANGE_UNKNOWN, true, NULL};
+	static const struct pg_error lost = {"", EXCHANGE_UNKNOWN, true, NULL};
 	PGresult *result = NULL;
 	if (!PQsendQuery(link->connection, script)) {
 		fail(link, answer, &lost, "the connection was lost");

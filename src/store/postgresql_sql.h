@@ -22,11 +22,15 @@
 	"set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'local'" \
 	" ELSE current_setting('synchronous_commit') END, true)"
 
+// What others are to look at; `session` is the one that did it, which looks anyway.
+#define ANNOUNCE(session) "pg_notify('" CHANNEL "', " session "::uuid::text)"
+
 #define HEAD "SELECT " INCARNATION ", st.schema_version, st.incarnation"
 #define FROM_STORE " FROM (SELECT 1) one LEFT JOIN @tenure_store st ON st.id = 1"
 
 static const char sql_settings[] =
 	"SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false),"
+	" set_config('jit', 'off', false),"
 	" set_config('default_transaction_isolation', 'read committed', false)";
 
 static const char sql_listen[] = "LISTEN " CHANNEL;
@@ -34,15 +38,16 @@ static const char sql_listen[] = "LISTEN " CHANNEL;
 // Who answers? Needs no tables.
 static const char sql_look[] = "SELECT " INCARNATION ", pg_backend_pid()";
 
-// $1 session, $2 node, $3 lease_ms
+// $1 session, $2 offers, $3 node, $4 lease_ms
 static const char sql_session_create[] =
-	"WITH me AS (INSERT INTO @tenure_session (id, node, seq, lease_ms, started_at, renewed_at)"
-	" VALUES ($1::uuid, $2::text, 1, $3::bigint, clock_timestamp(), clock_timestamp())"
+	"WITH me AS (INSERT INTO @tenure_session (id, offers, node, seq, lease_ms, started_at, renewed_at)"
+	" VALUES ($1::uuid, $2::text, $3::text, 1, $4::bigint, clock_timestamp(), clock_timestamp())"
 	" ON CONFLICT DO NOTHING RETURNING 1) " HEAD ", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
 
-// $1 session
+// $1 session, $2 offers, NULL where they stay
 static const char sql_session_renew[] =
-	"WITH me AS (UPDATE @tenure_session SET seq = seq + 1, renewed_at = clock_timestamp() WHERE id = $1::uuid"
+	"WITH me AS (UPDATE @tenure_session SET seq = seq + 1, renewed_at = clock_timestamp(),"
+	" offers = coalesce($2::text, offers) WHERE id = $1::uuid"
 	" RETURNING 1) " HEAD ", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
 
 // $1 session
@@ -67,30 +72,47 @@ static const char sql_missing[] =
 	" WHERE m.missing ORDER BY m.component ON CONFLICT DO NOTHING RETURNING 1) " HEAD
 	", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
 
-// $1 session, $2 incarnation, $3 $4 releases: component, term, $5 to $8 claims: component, holder, holder_seq, term,
-// $9 $10 sweeps: session, seq.
+// The change statement is up to two, in one transaction: what is not asked for need not be planned. Nothing in it
+// waits for a lock. Rows are locked first and decided on as they are then; a row that was locked is changed by name
+// alone. The history is for people: where somebody holds a row of it locked, it stays as it is.
+
+#define TOLD(when) \
+	" told AS MATERIALIZED (SELECT CASE WHEN " when " THEN " ANNOUNCE("$1") " IS NULL END AS told, " DURABLE \
+										" AS durable)"
+
+// $1 session, $2 to $4 releases: component, term, reason
+static const char sql_release[] =
+	"WITH freed AS MATERIALIZED (SELECT l.component, r.term, r.reason FROM @tenure_lease l"
+	" JOIN unnest($2::text[], $3::bigint[], $4::text[]) r(component, term, reason) ON r.component = l.component"
+	" WHERE l.session = $1::uuid AND l.term = r.term FOR NO KEY UPDATE OF l SKIP LOCKED),"
+	" released AS (UPDATE @tenure_lease l SET session = NULL, changed_at = clock_timestamp()"
+	" FROM freed f WHERE l.component = f.component RETURNING 1),"
+	" past AS MATERIALIZED (SELECT h.component, h.term, f.reason FROM freed f JOIN @tenure_history h"
+	" ON h.component = f.component AND h.term = f.term WHERE h.ended_at IS NULL"
+	" FOR NO KEY UPDATE OF h SKIP LOCKED),"
+	" ended AS (UPDATE @tenure_history h SET ended_at = clock_timestamp(), reason = p.reason"
+	" FROM past p WHERE h.component = p.component AND h.term = p.term)," TOLD(
+		"EXISTS (SELECT FROM released)") " " HEAD ", told.told, told.durable" FROM_STORE " CROSS JOIN told";
+
+// $1 session, $2 incarnation, $3 history_count, $4 to $7 claims: component, holder, holder_seq, term, $8 $9 sweeps:
+// session, seq.
 //
-// Nothing here waits for a lock. `me` keeps this session from being swept or killed between the look and the claim.
-// Rows are locked first and decided on as they are then (`freed`, `doomed`, `eligible`); a row that was locked is
-// changed by name alone. `taken` is apart from `claimed`, since PostgreSQL checks a row that changed meanwhile again,
-// and what was deleted here is not at hand then.
+// `me` keeps this session from being swept or killed between the look and the claim. `store` is what a pause has to
+// wait for: whoever claims has done so by then, or sees it. `taken` is apart from `claimed`, since PostgreSQL checks a
+// row that changed meanwhile again, and what was deleted here is not at hand then. `past` are the terms
+// before, and those
+// that the leases' rows forgot: these begin once more.
 static const char sql_change[] =
 	"WITH server AS MATERIALIZED (SELECT " INCARNATION " AS incarnation),"
 	" sure AS MATERIALIZED (SELECT 1 FROM server WHERE server.incarnation = $2::text),"
-	" wanted AS MATERIALIZED (SELECT * FROM unnest($5::text[], $6::uuid[], $7::bigint[], $8::bigint[])"
+	" wanted AS MATERIALIZED (SELECT * FROM unnest($4::text[], $5::uuid[], $6::bigint[], $7::bigint[])"
 	" WITH ORDINALITY w(component, holder, seq, term, nr)),"
 	" me AS MATERIALIZED (SELECT s.id, s.node FROM @tenure_session s WHERE s.id = $1::uuid"
 	" AND EXISTS (SELECT FROM wanted) AND EXISTS (SELECT FROM sure) FOR KEY SHARE SKIP LOCKED),"
 
-	" freed AS MATERIALIZED (SELECT l.component FROM @tenure_lease l"
-	" JOIN unnest($3::text[], $4::bigint[]) r(component, term) ON r.component = l.component"
-	" WHERE l.session = $1::uuid AND l.term = r.term FOR NO KEY UPDATE OF l SKIP LOCKED),"
-	" released AS (UPDATE @tenure_lease l SET session = NULL, changed_at = clock_timestamp()"
-	" FROM freed f WHERE l.component = f.component RETURNING 1),"
-
 	" doomed AS MATERIALIZED (SELECT s.id, k.kill FROM @tenure_session s"
 	" JOIN (SELECT w.holder AS id, w.seq, true AS kill FROM wanted w WHERE w.holder <> $1::uuid"
-	" UNION SELECT u.id, u.seq, false FROM unnest($9::uuid[], $10::bigint[]) u(id, seq)) k"
+	" UNION SELECT u.id, u.seq, false FROM unnest($8::uuid[], $9::bigint[]) u(id, seq)) k"
 	" ON s.id = k.id AND s.seq = k.seq WHERE EXISTS (SELECT FROM sure)"
 	" AND (k.kill OR NOT EXISTS (SELECT FROM @tenure_lease l WHERE l.session = s.id))"
 	" FOR UPDATE OF s SKIP LOCKED),"
@@ -99,31 +121,91 @@ static const char sql_change[] =
 	" eligible AS MATERIALIZED (SELECT l.component, l.session, l.term, l.generation, w.nr FROM @tenure_lease l"
 	" JOIN wanted w ON w.component = l.component WHERE EXISTS (SELECT FROM me)"
 	" AND (l.session IS NULL OR (l.session = w.holder AND l.term = w.term)) FOR NO KEY UPDATE OF l SKIP LOCKED),"
-	" taken AS MATERIALIZED (SELECT o.component, o.nr, me.id, me.node, st.generation,"
-	" CASE WHEN o.generation = st.generation THEN o.term + 1 ELSE greatest(o.term + 1, st.generation) END AS term"
-	" FROM eligible o CROSS JOIN me JOIN @tenure_store st ON st.id = 1 AND st.incarnation = $2::text"
+	" store AS MATERIALIZED (SELECT st.generation FROM @tenure_store st WHERE st.id = 1"
+	" AND st.incarnation = $2::text AND st.paused = '' AND EXISTS (SELECT FROM eligible) FOR SHARE SKIP LOCKED),"
+	" taken AS MATERIALIZED (SELECT o.component, o.nr, o.term AS last, me.id, me.node, store.generation,"
+	" CASE WHEN o.generation = store.generation THEN o.term + 1 ELSE greatest(o.term + 1, store.generation) END"
+	" AS term FROM eligible o CROSS JOIN me CROSS JOIN store"
 	" WHERE o.session IS NULL OR o.session = $1::uuid OR o.session IN (SELECT d.id FROM deleted d WHERE d.kill)"
 	" OR NOT EXISTS (SELECT FROM @tenure_session s WHERE s.id = o.session)),"
 	" claimed AS (UPDATE @tenure_lease l SET session = t.id, node = t.node, term = t.term,"
 	" generation = t.generation, acquired_at = clock_timestamp(), changed_at = clock_timestamp()"
 	" FROM taken t WHERE l.component = t.component RETURNING t.nr, l.term),"
 
-	" told AS MATERIALIZED (SELECT CASE WHEN EXISTS (SELECT FROM released) OR EXISTS (SELECT FROM claimed)"
-	" OR EXISTS (SELECT FROM deleted d WHERE d.kill) THEN pg_notify('" CHANNEL
-	"', $1::uuid::text) IS NULL END AS told,"
-	" " DURABLE " AS durable)"
-	" SELECT server.incarnation, st.schema_version, st.incarnation, c.nr, c.term, told.told, told.durable"
-	" FROM server CROSS JOIN told LEFT JOIN @tenure_store st ON st.id = 1 LEFT JOIN claimed c ON true";
+	" past AS MATERIALIZED (SELECT h.component, h.term, k.node FROM"
+	" (SELECT t.component, t.last AS term, NULL AS node FROM taken t UNION ALL SELECT component, term, node FROM "
+	"taken) k"
+	" JOIN @tenure_history h ON h.component = k.component AND h.term = k.term"
+	" WHERE h.ended_at IS NULL OR k.node IS NOT NULL FOR NO KEY UPDATE OF h SKIP LOCKED),"
+	" ended AS (UPDATE @tenure_history h SET node = coalesce(p.node, h.node),"
+	" began_at = CASE WHEN p.node IS NULL THEN h.began_at ELSE clock_timestamp() END,"
+	" ended_at = CASE WHEN p.node IS NULL THEN clock_timestamp() END,"
+	" reason = CASE WHEN p.node IS NULL THEN 'lost' ELSE '' END"
+	" FROM past p WHERE h.component = p.component AND h.term = p.term),"
+	" begun AS (INSERT INTO @tenure_history (component, term, node, began_at, reason)"
+	" SELECT t.component, t.term, t.node, clock_timestamp(), '' FROM taken t WHERE $3::bigint > 0"
+	" ON CONFLICT DO NOTHING),"
 
-// $1 components
+	TOLD("EXISTS (SELECT FROM claimed) OR EXISTS (SELECT FROM deleted d WHERE d.kill)") " SELECT "
+											    "server.incarnation, "
+											    "st.schema_version, "
+											    "st.incarnation, c.nr, "
+											    "c.term, told.told, "
+											    "told.durable"
+											    " FROM server CROSS JOIN "
+											    "told LEFT JOIN "
+											    "@tenure_store st ON st.id "
+											    "= 1 LEFT JOIN claimed c "
+											    "ON true";
+
+// $1 history_count, $2 history_ms, $3 how many rows of each component at most, $4 components
+static const char sql_trim[] =
+	"WITH kept AS MATERIALIZED (SELECT w.component, (SELECT h.term FROM @tenure_history h"
+	" WHERE h.component = w.component ORDER BY h.term DESC OFFSET $1::bigint LIMIT 1) AS after"
+	" FROM unnest($4::text[]) w(component)),"
+	" old AS MATERIALIZED (SELECT h.component, h.term FROM kept k CROSS JOIN LATERAL (SELECT e.term FROM"
+	" (SELECT h.term, h.ended_at FROM @tenure_history h WHERE h.component = k.component"
+	" ORDER BY h.term LIMIT $3::bigint) e"
+	" WHERE e.term <= k.after OR e.ended_at < clock_timestamp() - $2::bigint * interval '1 millisecond') e"
+	" JOIN @tenure_history h ON h.component = k.component AND h.term = e.term FOR UPDATE OF h SKIP LOCKED)"
+	" DELETE FROM @tenure_history h USING old o WHERE h.component = o.component AND h.term = o.term";
+
+// $1 session, $2 component, $3 term, $4 target, $5 cooldown_ms. An ask that somebody holds locked stays as it is: then
+// nothing was asked. The lease's row is not locked, since an ask of a term that is over by now is of no effect.
+static const char sql_ask[] =
+	"WITH wanted AS MATERIALIZED (SELECT l.component FROM @tenure_lease l WHERE l.component = $2::text"
+	" AND l.term = $3::bigint AND l.session IS NOT NULL),"
+	" held AS MATERIALIZED (SELECT a.component FROM @tenure_ask a JOIN wanted w ON w.component = a.component"
+	" FOR NO KEY UPDATE OF a SKIP LOCKED),"
+	" changed AS (UPDATE @tenure_ask a SET term = $3::bigint, target = $4::uuid, cooldown_ms = $5::bigint,"
+	" asked_at = clock_timestamp() FROM held h WHERE a.component = h.component RETURNING 1),"
+	" added AS (INSERT INTO @tenure_ask (component, term, target, cooldown_ms, asked_at)"
+	" SELECT w.component, $3::bigint, $4::uuid, $5::bigint, clock_timestamp() FROM wanted w"
+	" WHERE NOT EXISTS (SELECT FROM @tenure_ask a WHERE a.component = w.component)"
+	" ON CONFLICT DO NOTHING RETURNING 1),"
+	" me AS MATERIALIZED (SELECT FROM changed UNION ALL SELECT FROM added) " HEAD
+	", (SELECT count(*) FROM me), CASE WHEN EXISTS (SELECT FROM me) THEN " ANNOUNCE(
+		"$1") " IS NULL END, " DURABLE FROM_STORE;
+
+// $1 session, $2 paused, $3 milliseconds. It waits for the claims that are being made, but no longer than that for
+// somebody who holds the row locked: a renewal in the same exchange has its answer only then (rule 14).
+static const char sql_pause[] =
+	"WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', $3, true) AS ms),"
+	" me AS (UPDATE @tenure_store t SET paused = $2::text FROM patience WHERE t.id = 1 AND patience.ms <> ''"
+	" RETURNING 1) " HEAD ", (SELECT count(*) FROM me), CASE WHEN EXISTS (SELECT FROM me) THEN " ANNOUNCE(
+		"$1") " IS NULL END, " DURABLE FROM_STORE;
+
+// $1 components. An ask counts for its term only.
 static const char sql_report[] =
-	HEAD ", pg_backend_pid(), r.* " FROM_STORE
+	HEAD ", pg_backend_pid(), st.paused, r.* " FROM_STORE
 	     " LEFT JOIN (SELECT n.nr, l.component IS NOT NULL, l.session, l.node, l.term, s.seq, s.lease_ms,"
 	     " (extract(epoch FROM clock_timestamp() - s.renewed_at) * 1000000)::bigint,"
-	     " (extract(epoch FROM clock_timestamp() - l.acquired_at) * 1000)::bigint"
+	     " (extract(epoch FROM clock_timestamp() - l.acquired_at) * 1000)::bigint,"
+	     " a.term IS NOT NULL, a.target, a.cooldown_ms"
 	     " FROM unnest($1::text[]) WITH ORDINALITY n(component, nr)"
 	     " LEFT JOIN @tenure_lease l ON l.component = n.component"
-	     " LEFT JOIN @tenure_session s ON s.id = l.session) r ON true";
+	     " LEFT JOIN @tenure_session s ON s.id = l.session"
+	     " LEFT JOIN @tenure_ask a ON a.component = l.component AND a.term = l.term) r ON true";
 
 // $1 how many
 static const char sql_strays[] =
@@ -131,8 +213,25 @@ static const char sql_strays[] =
 	     " WHERE NOT EXISTS (SELECT FROM @tenure_lease l WHERE l.session = s.id)"
 	     " ORDER BY s.renewed_at LIMIT $1::bigint) r ON true";
 
+// $1 how many sessions: those that were renewed last
+static const char sql_candidates[] =
+	HEAD ", r.* " FROM_STORE " LEFT JOIN (SELECT s.id, s.seq, s.lease_ms,"
+	     " (extract(epoch FROM clock_timestamp() - s.renewed_at) * 1000000)::bigint, s.node, s.offers"
+	     " FROM @tenure_session s WHERE s.offers <> '' ORDER BY s.renewed_at DESC LIMIT $1::bigint) r ON true";
+
+// $1 components, $2 how many
+static const char sql_history[] =
+	HEAD ", r.* " FROM_STORE
+	     " LEFT JOIN (SELECT n.nr, h.term, h.node, (extract(epoch FROM h.began_at) * 1000)::bigint AS began,"
+	     " (extract(epoch FROM h.ended_at) * 1000)::bigint, h.reason"
+	     " FROM (SELECT * FROM @tenure_history WHERE component = ANY ($1::text[])"
+	     " ORDER BY began_at DESC, term DESC LIMIT $2::bigint) h"
+	     " JOIN unnest($1::text[]) WITH ORDINALITY n(component, nr) ON n.component = h.component) r ON true"
+	     " ORDER BY r.began DESC, r.term DESC";
+
 // All of init, as one statement and so in one transaction. Whoever finds the newest version needs no privilege to
-// change anything. Each step is for schemas that are older than it.
+// change anything. Each step is for schemas that are older than it. The second one changes tables that are in use: who
+// waits for such a lock holds up all who come after, so it waits for moments, and lets the renewals pass in between.
 static const char sql_init[] =
 	"DECLARE\n"
 	"  version integer;\n"
@@ -145,8 +244,8 @@ static const char sql_init[] =
 	"    SELECT schema_version INTO version FROM tenure_store;\n"
 	"  END IF;\n"
 	"  version := coalesce(version, 0);\n"
-	"  IF version > 1 THEN\n"
-	"    RAISE EXCEPTION 'schema version % is newer than 1: use the tenurectl that goes with it', version;\n"
+	"  IF version > 2 THEN\n"
+	"    RAISE EXCEPTION 'schema version % is newer than 2: use the tenurectl that goes with it', version;\n"
 	"  END IF;\n"
 	"  IF version < 1 THEN\n"
 	"    CREATE TABLE IF NOT EXISTS tenure_store (\n"
@@ -191,6 +290,41 @@ static const char sql_init[] =
 	"    INSERT INTO tenure_store (id, schema_version, incarnation, generation)\n"
 	"      SELECT 1, 1, " INCARNATION ", 0 ON CONFLICT DO NOTHING;\n"
 	"    UPDATE tenure_store SET schema_version = 1;\n"
+	"  END IF;\n"
+	"  IF version < 2 THEN\n"
+	"    PERFORM set_config('lock_timeout', '200ms', true);\n"
+	"    FOR attempt IN REVERSE 10..0 LOOP\n"
+	"      BEGIN\n"
+	"        LOCK TABLE tenure_session, tenure_store IN ACCESS EXCLUSIVE MODE;\n"
+	"        EXIT;\n"
+	"      EXCEPTION WHEN lock_not_available THEN\n"
+	"        IF attempt = 0 THEN\n"
+	"          RAISE EXCEPTION 'a transaction that takes long uses tenure_session or tenure_store: '\n"
+	"            'try again when it has ended' USING ERRCODE = 'lock_not_available';\n"
+	"        END IF;\n"
+	"        PERFORM pg_sleep(0.2);\n"
+	"      END;\n"
+	"    END LOOP;\n"
+	"    ALTER TABLE tenure_session ADD COLUMN IF NOT EXISTS offers text NOT NULL DEFAULT '';\n"
+	"    ALTER TABLE tenure_store ADD COLUMN IF NOT EXISTS paused text NOT NULL DEFAULT '';\n"
+	"    CREATE TABLE IF NOT EXISTS tenure_ask (\n"
+	"      component text PRIMARY KEY,\n"
+	"      term bigint NOT NULL,\n"
+	"      target uuid,\n"
+	"      cooldown_ms bigint NOT NULL,\n"
+	"      asked_at timestamptz NOT NULL\n"
+	"    );\n"
+	"    CREATE TABLE IF NOT EXISTS tenure_history (\n"
+	"      component text,\n"
+	"      term bigint,\n"
+	"      node text NOT NULL,\n"
+	"      began_at timestamptz NOT NULL,\n"
+	"      ended_at timestamptz,\n"
+	"      reason text NOT NULL DEFAULT '',\n"
+	"      PRIMARY KEY (component, term)\n"
+	"    ) WITH (fillfactor = 70);\n"
+	"    CREATE INDEX IF NOT EXISTS tenure_history_began ON tenure_history (began_at);\n"
+	"    UPDATE tenure_store SET schema_version = 2;\n"
 	"  END IF;\n"
 	"END\n";
 

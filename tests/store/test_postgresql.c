@@ -231,6 +231,171 @@ START_TEST(test_claim_while_being_killed)
 }
 END_TEST
 
+// Who claims has to know whether the fleet is paused, and who pauses it has to be sure: both come to nothing soon.
+// Renewals, releases and reports go on.
+START_TEST(test_locked_store)
+{
+	set_up();
+	peer_report(&b);
+	pg_sql(other, "BEGIN; SELECT 1 FROM tenure_store FOR UPDATE");
+	int64_t start = clock_now_ns();
+	ck_assert(peer_session(&a, EXCHANGE_SESSION_RENEW)->session_alive);
+	peer_release(&a, ENGINE, 1);
+	ck_assert(uuid_is_none(&peer_row(&b, ENGINE)->holder));
+	ck_assert_uint_eq(peer_claim(&b, ENGINE), 0);
+	expect(&b, peer_exchange(&b, &(struct exchange_request){.pause = EXCHANGE_PAUSE_SET}), EXCHANGE_BUSY, "lock");
+	ck_assert_int_lt(clock_now_ns() - start, WORLD_TIMEOUT_NS / 2);
+	pg_sql(other, "ROLLBACK");
+	ck_assert_str_eq(peer_report(&b)->paused, "");
+	ck_assert_uint_eq(peer_claim(&b, ENGINE), 2);
+	tear_down();
+}
+END_TEST
+
+// Another claim has the row locked this way, too.
+START_TEST(test_shared_store)
+{
+	set_up();
+	pg_sql(other, "BEGIN; SELECT 1 FROM tenure_store FOR SHARE");
+	ck_assert_uint_eq(peer_claim(&b, COUNTER), 1);
+	pg_sql(other, "ROLLBACK");
+	tear_down();
+}
+END_TEST
+
+static bool ask(struct peer *peer, uint32_t lease)
+{
+	struct exchange_ask ask = {.lease = lease, .term = 1, .cooldown_ms = -1};
+	return peer_ok(peer, &(struct exchange_request){.session_op = EXCHANGE_SESSION_RENEW, .ask = &ask})->asked;
+}
+
+START_TEST(test_locked_ask)
+{
+	set_up();
+	ck_assert_uint_eq(peer_claim(&a, COUNTER), 1);
+	ck_assert(ask(&b, ENGINE));
+	pg_sql(other, "BEGIN; SELECT 1 FROM tenure_ask FOR UPDATE");
+	int64_t start = clock_now_ns();
+	ck_assert(!ask(&b, ENGINE));
+	ck_assert(b.reply.session_alive);
+	ck_assert(ask(&b, COUNTER));
+	ck_assert(peer_row(&a, ENGINE)->asked);
+	peer_release(&a, ENGINE, 1);
+	ck_assert_uint_eq(peer_claim(&b, ENGINE), 2);
+	ck_assert_int_lt(clock_now_ns() - start, WORLD_TIMEOUT_NS / 2);
+	pg_sql(other, "ROLLBACK");
+	tear_down();
+}
+END_TEST
+
+// It is for people: who leads does not depend on it, and it is made good with the next claim.
+START_TEST(test_locked_history)
+{
+	set_up();
+	pg_sql(other, "BEGIN; SELECT 1 FROM tenure_history FOR UPDATE");
+	int64_t start = clock_now_ns();
+	peer_release(&a, ENGINE, 1);
+	ck_assert(uuid_is_none(&peer_row(&b, ENGINE)->holder));
+	pg_sql(other, "COMMIT; BEGIN; SELECT 1 FROM tenure_history FOR UPDATE");
+	world.config.history_count = 1;
+	ck_assert_uint_eq(peer_claim(&b, ENGINE), 2);
+	ck_assert(peer_session(&b, EXCHANGE_SESSION_RENEW)->session_alive); // trims
+	ck_assert_int_lt(clock_now_ns() - start, WORLD_TIMEOUT_NS / 2);
+	ck_assert_str_eq(
+		pg_sql(other, "SELECT string_agg(term || reason, ' ' ORDER BY term) FROM tenure_history"), "1 2");
+	pg_sql(other, "COMMIT");
+	peer_release(&b, ENGINE, 2);
+	ck_assert_uint_eq(peer_claim(&b, ENGINE), 3);
+	peer_session(&b, EXCHANGE_SESSION_RENEW);
+	ck_assert_str_eq(pg_sql(other, "SELECT string_agg(term || reason, ' ') FROM tenure_history"), "3");
+	tear_down();
+}
+END_TEST
+
+// ---- a pause and a claim at once ----
+
+// Exchanges of another process that come to a gate, an advisory lock that `other` holds, where that role's claims look
+// at a session or, `late`, after they changed a lease.
+static void set_gate(bool late)
+{
+	pg_sql(other, "GRANT ALL ON ALL TABLES IN SCHEMA \"%s\" TO " PG_PLAIN_USER, world.schema);
+	pg_sql(other, "GRANT USAGE ON SCHEMA \"%s\" TO " PG_PLAIN_USER, world.schema);
+	pg_sql(other, "CREATE FUNCTION gate() RETURNS boolean LANGUAGE plpgsql AS"
+		      " $$ BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN true; END $$;"
+		      " CREATE FUNCTION late_gate() RETURNS trigger LANGUAGE plpgsql AS"
+		      " $$ BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN new; END $$");
+	if (late)
+		pg_sql(other,
+			"CREATE TRIGGER gate AFTER UPDATE ON tenure_lease FOR EACH ROW EXECUTE FUNCTION"
+			" \"%s\".late_gate()",
+			world.schema);
+	else
+		pg_sql(other,
+			"ALTER TABLE tenure_session ENABLE ROW LEVEL SECURITY;"
+			" CREATE POLICY gate ON tenure_session USING (\"%s\".gate())",
+			world.schema);
+}
+
+// Begins a claim of the counter that waits at the gate; what it granted is the process's exit status.
+static pid_t claim_at_gate(void)
+{
+	world.config.timeout_ns = 60 * NS_PER_S;
+	as_user(&b, PG_PLAIN_USER, "");
+	b.timeout_ns = 60 * NS_PER_S;
+	peer_session(&b, EXCHANGE_SESSION_CREATE);
+	pg_sql(other, "SELECT pg_advisory_lock(7)");
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct exchange_claim claim = {.lease = COUNTER, .holder_seq = -1};
+		const struct exchange_reply *reply = peer_ok(&b,
+			&(struct exchange_request){.incarnation = world.server, .claims = &claim, .claim_count = 1});
+		_exit((int)reply->grant_count);
+	}
+	pg_await(other, "EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'advisory')");
+	return pid;
+}
+
+static int open_gate(pid_t pid)
+{
+	int status;
+	pg_sql(other, "SELECT pg_advisory_unlock(7)");
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+// S2: its look at the database is older than the pause, and yet it sees it.
+START_TEST(test_pause_before_a_claim_ends)
+{
+	set_up();
+	peer_claim(&a, COUNTER);
+	peer_release(&a, COUNTER, 1);
+	set_gate(false);
+	pid_t pid = claim_at_gate();
+	peer_ok(&a, &(struct exchange_request){.pause = EXCHANGE_PAUSE_SET});
+	ck_assert_int_eq(open_gate(pid), 0);
+	ck_assert(uuid_is_none(&peer_row(&a, COUNTER)->holder));
+	tear_down();
+}
+END_TEST
+
+// S2: who is told that the fleet is paused sees no claim after that. One that is being made is waited for, a little.
+START_TEST(test_pause_after_a_claim_began)
+{
+	set_up();
+	peer_claim(&a, COUNTER);
+	peer_release(&a, COUNTER, 1);
+	set_gate(true);
+	pid_t pid = claim_at_gate();
+	const struct exchange_request pause = {.pause = EXCHANGE_PAUSE_SET};
+	expect(&a, peer_exchange(&a, &pause), EXCHANGE_BUSY, "lock");
+	ck_assert_int_eq(open_gate(pid), 1);
+	peer_ok(&a, &pause);
+	ck_assert(!uuid_is_none(&peer_row(&a, COUNTER)->holder));
+	tear_down();
+}
+END_TEST
+
 // ---- a server that hangs, ends, crashes, restarts ----
 
 START_TEST(test_stopped_server)
@@ -449,7 +614,9 @@ END_TEST
 static void grant_dml(const char *privileges)
 {
 	pg_sql(other, "GRANT USAGE ON SCHEMA \"%s\" TO " PG_PLAIN_USER, world.schema);
-	pg_sql(other, "GRANT %s ON tenure_store, tenure_session, tenure_lease TO " PG_PLAIN_USER, privileges);
+	pg_sql(other,
+		"GRANT %s ON tenure_store, tenure_session, tenure_lease, tenure_ask, tenure_history TO " PG_PLAIN_USER,
+		privileges);
 }
 
 // W23
@@ -489,6 +656,36 @@ START_TEST(test_missing_right)
 	grant_dml("SELECT, INSERT, UPDATE");
 	as_user(&b, PG_PLAIN_USER, "");
 	expect(&b, look(&b), EXCHANGE_DENIED, "grant SELECT, INSERT, UPDATE and DELETE");
+	tear_down();
+}
+END_TEST
+
+static const struct {
+	const char *table;
+	const char *privilege;
+} operators_rights[] = {
+	{"tenure_ask", "SELECT"},
+	{"tenure_ask", "INSERT"},
+	{"tenure_ask", "UPDATE"},
+	{"tenure_history", "SELECT"},
+	{"tenure_history", "INSERT"},
+	{"tenure_history", "UPDATE"},
+	{"tenure_history", "DELETE"},
+};
+
+// W23: as after an upgrade, where the new tables were granted to nobody. It is told which table it is about.
+START_TEST(test_missing_right_of_operators)
+{
+	char text[64];
+	set_up();
+	grant_dml("SELECT, INSERT, UPDATE, DELETE");
+	as_user(&b, PG_PLAIN_USER, "");
+	peer_report(&b);
+	pg_sql(other, "REVOKE %s ON %s FROM " PG_PLAIN_USER, operators_rights[_i].privilege,
+		operators_rights[_i].table);
+	as_user(&b, PG_PLAIN_USER, "");
+	snprintf(text, sizeof text, "permission denied for table %s: grant", operators_rights[_i].table);
+	expect(&b, look(&b), EXCHANGE_DENIED, text);
 	tear_down();
 }
 END_TEST
@@ -700,6 +897,30 @@ START_TEST(test_init_again)
 }
 END_TEST
 
+// Somebody reads all tables for long, as pg_dump does: the leaders renew while the upgrade waits for it.
+START_TEST(test_upgrade_waits_for_a_reader)
+{
+	char text[EXCHANGE_TEXT_SIZE] = "";
+	set_up();
+	pg_sql(other, "ALTER TABLE tenure_session DROP COLUMN offers; UPDATE tenure_store SET schema_version = 1");
+	pg_sql(other, "BEGIN; SELECT 1 FROM tenure_session");
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(store_init_schema(world.driver, &world.config, text) == 0 ? 0 : 1);
+	struct pg *leader = pg_connect(NULL);
+	pg_await(leader, "EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock')");
+	pg_sql(leader, "SET lock_timeout = '1s'; UPDATE \"%s\".tenure_session SET seq = seq + 1", world.schema);
+	int status;
+	pg_sql(other, "COMMIT");
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	ck_assert(peer_session(&a, EXCHANGE_SESSION_RENEW)->session_alive);
+	ck_assert_uint_eq(peer_row(&b, ENGINE)->term, 1);
+	pg_close(leader);
+	tear_down();
+}
+END_TEST
+
 START_TEST(test_init_without_rights)
 {
 	char text[EXCHANGE_TEXT_SIZE] = "";
@@ -834,6 +1055,12 @@ static Suite *postgresql_suite(void)
 		test_locked_lease_is_skipped,
 		test_locked_session_is_not_killed,
 		test_claim_while_being_killed,
+		test_locked_store,
+		test_shared_store,
+		test_locked_ask,
+		test_locked_history,
+		test_pause_before_a_claim_ends,
+		test_pause_after_a_claim_began,
 		test_stopped_server,
 		test_abort,
 		test_terminated_while_idle,
@@ -856,6 +1083,7 @@ static Suite *postgresql_suite(void)
 		test_silent_host,
 		test_init_by_many,
 		test_init_again,
+		test_upgrade_waits_for_a_reader,
 		test_init_without_rights,
 		test_print_schema,
 		test_schema_name,
@@ -867,6 +1095,7 @@ static Suite *postgresql_suite(void)
 	TCase *all = tcase_create("postgresql");
 	tcase_set_timeout(all, 120);
 	tcase_add_loop_test(all, test_sqlstate, 0, (int)COUNT_OF(classes));
+	tcase_add_loop_test(all, test_missing_right_of_operators, 0, (int)COUNT_OF(operators_rights));
 	for (size_t i = 0; i < COUNT_OF(tests); i++)
 		tcase_add_test(all, tests[i]);
 	suite_add_tcase(suite, all);
