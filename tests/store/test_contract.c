@@ -345,7 +345,7 @@ END_TEST
 START_TEST(test_release_needs_no_incarnation)
 {
 	set_up_leader((enum backend)_i);
-	struct exchange_release release = {.lease = ENGINE, .term = 1};
+	struct exchange_release release = {.lease = ENGINE, .term = 1, .reason = WORLD_REASON};
 	peer_ok(&a, &(struct exchange_request){
 			    .incarnation = {"another"},
 			    .releases = &release,
@@ -592,7 +592,7 @@ START_TEST(test_everything_in_one_exchange)
 	peer_session(&c, EXCHANGE_SESSION_CREATE);
 	ck_assert_uint_eq(peer_claim(&b, COUNTER), 1);
 	struct exchange_row counter = *peer_row(&a, COUNTER);
-	struct exchange_release release = {.lease = ENGINE, .term = 1};
+	struct exchange_release release = {.lease = ENGINE, .term = 1, .reason = WORLD_REASON};
 	struct exchange_claim claims[] = {
 		{.lease = DISCOVERY, .missing = true, .holder_seq = -1},
 		{.lease = COUNTER, .holder = b.session, .holder_seq = counter.holder_seq, .term = 1},

@@ -78,6 +78,8 @@ static void open_nodes(void)
 				{
 					.node = "host",
 					.timeout_ns = 10 * NS_PER_S,
+					.history_count = WORLD_HISTORY_COUNT,
+					.history_ms = WORLD_HISTORY_MS,
 					.schema = "races",
 					.socket = sockets[i],
 					.user = "root",
@@ -124,7 +126,7 @@ static struct incarnation await_tables(struct peer *peer)
 
 static void release(struct peer *peer, uint64_t term)
 {
-	const struct exchange_release wanted = {.lease = 0, .term = term};
+	const struct exchange_release wanted = {.lease = 0, .term = term, .reason = WORLD_REASON};
 	const struct exchange_request request = {.releases = &wanted, .release_count = 1, .report = true};
 	// What comes from another node ends what is under way here.
 	while (peer_exchange(peer, &request) != EXCHANGE_OK || !uuid_is_none(&peer->rows[0].holder))

@@ -121,7 +121,7 @@ START_TEST(test_number_after_a_write)
 {
 	set_up();
 	set_trap("tenure_lease", 1927);
-	struct exchange_release release = {.lease = ENGINE, .term = 1};
+	struct exchange_release release = {.lease = ENGINE, .term = 1, .reason = WORLD_REASON};
 	const struct exchange_request request = {
 		.session_op = EXCHANGE_SESSION_RENEW, .releases = &release, .release_count = 1};
 	expect(&a, peer_exchange(&a, &request), EXCHANGE_UNKNOWN, "a trap");

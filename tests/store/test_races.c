@@ -174,7 +174,8 @@ static void *kill_the_victim(void *argument)
 		pthread_barrier_wait(&barrier); // all have tried
 		struct exchange_release releases[WORLD_LEASES];
 		for (uint32_t i = 0; i < WORLD_LEASES; i++)
-			releases[i] = (struct exchange_release){.lease = i, .term = seen[i].term + 1};
+			releases[i] =
+				(struct exchange_release){.lease = i, .term = seen[i].term + 1, .reason = WORLD_REASON};
 		peer_ok(&daemon->peer, &(struct exchange_request){.releases = releases, .release_count = WORLD_LEASES});
 		pthread_barrier_wait(&barrier); // all is free again
 	}

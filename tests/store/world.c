@@ -84,6 +84,8 @@ void world_init_empty(struct world *world, enum backend backend)
 	world->config = (struct store_config){
 		.node = "host-a",
 		.timeout_ns = WORLD_TIMEOUT_NS,
+		.history_count = WORLD_HISTORY_COUNT,
+		.history_ms = WORLD_HISTORY_MS,
 		.conninfo = world->conninfo,
 		.schema = world->schema,
 		.path = world->path,
@@ -242,6 +244,33 @@ void peer_done(struct peer *peer)
 		peer->world->driver->close(peer->link);
 	free(peer->grants);
 	free(peer->rows);
+	free(peer->past);
+	free(peer->candidates);
+}
+
+// Room for just what is wanted, so that a sanitizer sees what is written beyond it.
+static struct store_answer make_room(struct peer *peer, const struct exchange_request *request)
+{
+	free(peer->candidates);
+	free(peer->past);
+	peer->candidates = NULL;
+	peer->past = calloc(request->history_count + 1, sizeof *peer->past);
+	ck_assert_ptr_nonnull(peer->past);
+	memset(peer->grants, 0, peer->world->names.count * sizeof *peer->grants);
+	memset(peer->rows, 0, peer->world->names.count * sizeof *peer->rows);
+	peer->reply = (struct exchange_reply){
+		.number = request->number,
+		.outcome = EXCHANGE_UNKNOWN,
+		.grants = peer->grants,
+		.rows = peer->rows,
+		.past = peer->past,
+	};
+	return (struct store_answer){
+		.reply = &peer->reply,
+		.grants = peer->grants,
+		.rows = peer->rows,
+		.past = peer->past,
+	};
 }
 
 enum exchange_outcome peer_exchange(struct peer *peer, const struct exchange_request *request)
@@ -255,16 +284,9 @@ enum exchange_outcome peer_exchange(struct peer *peer, const struct exchange_req
 		.deadline_at = clock_now_ns() + peer->timeout_ns,
 		.abort_fd = peer->abort_fd,
 	};
-	struct store_answer answer = {.reply = &peer->reply, .grants = peer->grants, .rows = peer->rows};
-	memset(peer->grants, 0, peer->world->names.count * sizeof *peer->grants);
-	memset(peer->rows, 0, peer->world->names.count * sizeof *peer->rows);
-	peer->reply = (struct exchange_reply){
-		.number = filled.number,
-		.outcome = EXCHANGE_UNKNOWN,
-		.grants = peer->grants,
-		.rows = peer->rows,
-	};
+	struct store_answer answer = make_room(peer, &filled);
 	peer->world->driver->exchange(peer->link, &call, &answer);
+	peer->candidates = answer.candidates;
 	return peer->reply.outcome;
 }
 
@@ -319,7 +341,7 @@ uint64_t peer_claim(struct peer *peer, uint32_t lease)
 
 void peer_release(struct peer *peer, uint32_t lease, uint64_t term)
 {
-	struct exchange_release release = {.lease = lease, .term = term};
+	struct exchange_release release = {.lease = lease, .term = term, .reason = WORLD_REASON};
 	peer_ok(peer, &(struct exchange_request){.releases = &release, .release_count = 1});
 }
 

@@ -24,6 +24,9 @@ enum backend {
 #define WORLD_LEASES 3
 #define WORLD_LEASE_MS 10000
 #define WORLD_TIMEOUT_NS (2 * NS_PER_S)
+#define WORLD_HISTORY_COUNT 100
+#define WORLD_HISTORY_MS 86400000
+#define WORLD_REASON "resigned"
 
 struct world {
 	enum backend backend;
@@ -63,6 +66,8 @@ struct peer {
 	struct exchange_reply reply; // of the last exchange
 	struct exchange_grant *grants;
 	struct exchange_row *rows;
+	struct exchange_past *past;
+	struct exchange_candidate *candidates;
 };
 
 // A daemon with a session id; its session has no row yet.
@@ -81,6 +86,7 @@ uint64_t peer_claim_row(struct peer *peer, const struct exchange_row *row);
 uint64_t peer_claim(struct peer *peer, uint32_t lease);
 // Whether a hint comes within that time.
 bool peer_hint(struct peer *peer, int milliseconds);
+// For WORLD_REASON.
 void peer_release(struct peer *peer, uint32_t lease, uint64_t term);
 
 #endif
