@@ -9,7 +9,7 @@
 #include <stdarg.h>
 
 // Raised when the tables change; `init` upgrades from every lower version.
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 // The connection to one database; each driver has its own.
 struct store_link;

@@ -191,10 +191,10 @@ END_TEST
 START_TEST(test_wrong_version)
 {
 	set_up();
-	maria_sql(other, "UPDATE tenure_store SET schema_version = 2");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 2 found, 1 needed: run the tenured");
+	maria_sql(other, "UPDATE tenure_store SET schema_version = 9");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 9 found, 2 needed: run the tenured");
 	maria_sql(other, "UPDATE tenure_store SET schema_version = 0");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 1 needed: run tenurectl init");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 2 needed: run tenurectl init");
 	tear_down();
 }
 END_TEST
@@ -261,7 +261,7 @@ START_TEST(test_init_by_many)
 		ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
 		ck_assert_int_eq(status, 0);
 	}
-	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 1"), "1");
+	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 2"), "1");
 	world_done(&world);
 }
 END_TEST

@@ -432,12 +432,12 @@ START_TEST(test_wrong_version)
 {
 	set_up();
 	peer_report(&a);
-	pg_sql(other, "UPDATE tenure_store SET schema_version = 2");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 2 found, 1 needed: run the tenured");
-	expect(&b, look(&b), EXCHANGE_DENIED, "schema version 2 found");
+	pg_sql(other, "UPDATE tenure_store SET schema_version = 9");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 9 found, 2 needed: run the tenured");
+	expect(&b, look(&b), EXCHANGE_DENIED, "schema version 9 found");
 	ck_assert_uint_eq(a.reply.grant_count, 0);
 	pg_sql(other, "UPDATE tenure_store SET schema_version = 0");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 1 needed: run tenurectl init");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 2 needed: run tenurectl init");
 	pg_sql(other, "DELETE FROM tenure_store");
 	expect(&a, look(&a), EXCHANGE_DENIED, "run tenurectl init");
 	tear_down();
@@ -675,7 +675,7 @@ START_TEST(test_init_by_many)
 		ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
 		ck_assert_int_eq(status, 0);
 	}
-	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 1"), "1");
+	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 2"), "1");
 	world_done(&world);
 }
 END_TEST
@@ -695,7 +695,7 @@ START_TEST(test_init_again)
 	// Not from a newer one.
 	pg_sql(other, "UPDATE tenure_store SET schema_version = 9");
 	ck_assert_int_lt(store_init_schema(world.driver, &world.config, text), 0);
-	ck_assert_msg(strstr(text, "schema version 9 is newer than 1"), "%s", text);
+	ck_assert_msg(strstr(text, "schema version 9 is newer than 2"), "%s", text);
 	tear_down();
 }
 END_TEST

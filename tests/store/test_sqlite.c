@@ -155,13 +155,13 @@ START_TEST(test_wrong_version)
 {
 	char text[EXCHANGE_TEXT_SIZE];
 	set_up();
-	world_sql(&world, "UPDATE tenure_store SET schema_version = 2");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 2 found, 1 needed: run the tenured");
-	expect(&b, look(&b), EXCHANGE_DENIED, "schema version 2 found");
+	world_sql(&world, "UPDATE tenure_store SET schema_version = 9");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 9 found, 2 needed: run the tenured");
+	expect(&b, look(&b), EXCHANGE_DENIED, "schema version 9 found");
 	ck_assert_int_lt(init(text), 0);
-	ck_assert_ptr_nonnull(strstr(text, "schema version 2 is newer than 1"));
+	ck_assert_ptr_nonnull(strstr(text, "schema version 9 is newer than 2"));
 	world_sql(&world, "UPDATE tenure_store SET schema_version = 0");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 1 needed: run tenurectl init");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 2 needed: run tenurectl init");
 	ck_assert_msg(init(text) == 0, "%s", text);
 	ck_assert_uint_eq(peer_row(&a, ENGINE)->term, 1);
 	world_sql(&world, "DELETE FROM tenure_store");
@@ -392,7 +392,7 @@ START_TEST(test_init_by_many)
 		ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
 		ck_assert_int_eq(status, 0);
 	}
-	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 1"), "1");
+	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 2"), "1");
 	ck_assert_str_eq(world_sql(&world, "PRAGMA journal_mode"), "wal");
 	tear_down();
 }
