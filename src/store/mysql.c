@@ -25,22 +25,30 @@
 
 // ---- the exchange's statements ----
 
-static void put_session(struct store_link *link, const struct exchange_request *request)
+static void put_session(struct store_link *link, const struct exchange_request *request, const char *offers)
 {
 	switch (request->session_op) {
 	case EXCHANGE_SESSION_CREATE:
 		my_put_statement(link, SESSION,
-			"INSERT IGNORE INTO ~tenure_session (id, node, seq, "
-			"lease_ms, started_at, renewed_at) VALUES (");
+			"INSERT IGNORE INTO ~tenure_session (id, node, seq, lease_ms, started_at, renewed_at, offers)"
+			" VALUES (");
 		my_put_uuid(link, &request->session);
 		my_put(link, ", ");
 		my_put_name(link, link->config->node);
 		my_put(link, ", 1, ");
 		my_put_number(link, request->lease_ms);
-		my_put(link, ", UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))");
+		my_put(link, ", UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), ");
+		my_put_name(link, offers);
+		my_put(link, ")");
 		return;
 	case EXCHANGE_SESSION_RENEW:
-		my_put_statement(link, SESSION, sql_renew);
+		my_put_statement(
+			link, SESSION, "UPDATE ~tenure_session SET seq = seq + 1, renewed_at = UTC_TIMESTAMP(6)");
+		if (request->publish) {
+			my_put(link, ", offers = ");
+			my_put_name(link, offers);
+		}
+		my_put(link, " WHERE id = ");
 		my_put_uuid(link, &request->session);
 		return;
 	case EXCHANGE_SESSION_DELETE:
@@ -126,6 +134,13 @@ static bool is_to_be_released(const struct store_link *link, uint32_t lease)
 	return link->leases[lease].decided && link->leases[lease].release;
 }
 
+// Rule 5; what start_claim() writes.
+static uint64_t new_term(const struct store_link *link, const struct lease *lease)
+{
+	uint64_t next = lease->term + 1;
+	return lease->generation == link->generation || next > link->generation ? next : link->generation;
+}
+
 // The assignments are made from left to right. The term is the one that is
 // granted: see new_term().
 static void start_claim(struct store_link *link)
@@ -139,7 +154,7 @@ static void start_claim(struct store_link *link)
 	my_put(link, ", session = ");
 	my_put_uuid(link, &link->call->request->session);
 	my_put(link, ", node = ");
-	my_put_name(link, link->config->node);
+	my_put_text(link, link->node);
 	my_put(link, ", acquired_at = UTC_TIMESTAMP(6), changed_at = UTC_TIMESTAMP(6) "
 		     "WHERE component IN (");
 }
@@ -167,6 +182,129 @@ static const struct listing list_locks = {
 static const struct listing list_releases = {CHANGE, start_release, is_to_be_released, my_item_name, ", ", ")"};
 static const struct listing list_claims = {CHANGE, start_claim, is_to_be_claimed, my_item_name, ", ", ")"};
 static const struct listing list_rows = {ROWS, start_rows, is_any, my_item_name, ", ", ")"};
+
+// ---- the history ----
+
+// It is for people, and no leader waits for it (rule 14). MySQL has no such thing; there it is the usual second.
+static void put_at_once(struct store_link *link, const char *sql)
+{
+	my_put(link, link->mariadb ? "SET STATEMENT innodb_lock_wait_timeout = 0 FOR " : "");
+	my_put(link, sql);
+}
+
+static void start_look_past(struct store_link *link)
+{
+	int64_t count = link->config->history_count;
+	my_put(link, sql_look_past);
+	my_put_number(link, link->config->history_ms * 1000);
+	my_put(link, sql_look_past_count);
+	my_put_number(link, count > 0 ? count - 1 : 0);
+	my_put(link, sql_look_past_where);
+}
+
+static bool is_wanted(const struct store_link *link, uint32_t lease)
+{
+	return link->leases[lease].claim;
+}
+
+static void start_ended(struct store_link *link)
+{
+	put_at_once(link, "UPDATE ~tenure_history FORCE INDEX (PRIMARY) SET ended_at = UTC_TIMESTAMP(6), reason = ");
+	my_put_name(link, link->reason);
+	my_put(link, " WHERE ended_at IS NULL AND (");
+}
+
+static bool is_ended(const struct store_link *link, uint32_t lease)
+{
+	return is_to_be_released(link, lease) && strcmp(link->leases[lease].release->reason, link->reason) == 0;
+}
+
+static void put_term(struct store_link *link, uint32_t lease, const char *compare, uint64_t term)
+{
+	my_put(link, "(component = ");
+	my_item_name(link, lease);
+	my_put(link, compare);
+	my_put_number(link, (int64_t)term);
+	my_put(link, ")");
+}
+
+static void item_ended(struct store_link *link, uint32_t lease)
+{
+	put_term(link, lease, " AND term = ", link->leases[lease].term);
+}
+
+// Of a claim: a term that nobody ended.
+static bool is_lost(const struct store_link *link, uint32_t lease)
+{
+	return is_to_be_claimed(link, lease) && link->leases[lease].last_open;
+}
+
+static void item_lost(struct store_link *link, uint32_t lease)
+{
+	put_term(link, lease, " AND term = ", link->leases[lease].first_open);
+	my_put(link, " OR ");
+	put_term(link, lease, " AND term = ", link->leases[lease].last_open);
+}
+
+static void start_begun(struct store_link *link)
+{
+	put_at_once(link, "INSERT INTO ~tenure_history (component, term, node, began_at, reason) VALUES ");
+}
+
+static void item_begun(struct store_link *link, uint32_t lease)
+{
+	my_put(link, "(");
+	my_item_name(link, lease);
+	my_put(link, ", ");
+	my_put_number(link, (int64_t)new_term(link, &link->leases[lease]));
+	my_put(link, ", ");
+	my_put_text(link, link->node);
+	my_put(link, ", UTC_TIMESTAMP(6), '')");
+}
+
+static void start_trim(struct store_link *link)
+{
+	put_at_once(link, "DELETE FROM ~tenure_history USING ~tenure_history FORCE INDEX (PRIMARY) WHERE ");
+}
+
+static bool is_to_be_trimmed(const struct store_link *link, uint32_t lease)
+{
+	return is_to_be_claimed(link, lease) && link->leases[lease].trim;
+}
+
+// The new term stays.
+static void item_trim(struct store_link *link, uint32_t lease)
+{
+	uint64_t last = new_term(link, &link->leases[lease]) - 1;
+	put_term(link, lease, " AND term <= ", link->leases[lease].trim < last ? link->leases[lease].trim : last);
+}
+
+static const struct listing list_look_past = {LOOK_PAST, start_look_past, is_wanted, my_item_name, ", ", ")"};
+static const struct listing list_ended = {PAST, start_ended, is_ended, item_ended, " OR ", ")"};
+static const struct listing list_lost = {PAST, start_ended, is_lost, item_lost, " OR ", ")"};
+static const struct listing list_begun = {PAST, start_begun, is_to_be_claimed, item_begun, ", ",
+	" ON DUPLICATE KEY UPDATE node = VALUES(node), began_at = VALUES(began_at), ended_at = NULL, reason = ''"};
+static const struct listing list_trim = {PAST, start_trim, is_to_be_trimmed, item_trim, " OR ", ""};
+
+// By primary key, as all that is decided.
+static void put_past(struct store_link *link, const struct exchange_request *request)
+{
+	for (size_t i = 0; i < request->release_count; i++) {
+		size_t first = 0;
+		link->reason = request->releases[i].reason;
+		while (strcmp(request->releases[first].reason, link->reason) != 0)
+			first++;
+		if (first == i)
+			my_put_listing(link, &list_ended);
+	}
+	link->reason = "lost";
+	my_put_listing(link, &list_lost);
+	if (link->config->history_count > 0)
+		my_put_listing(link, &list_begun);
+	my_put_listing(link, &list_trim);
+}
+
+// ---- what else is looked at ----
 
 // `wanted` by kill or sweep; false where there is none.
 static bool put_doomed(
@@ -201,9 +339,12 @@ static void put_locks(struct store_link *link, const struct exchange_request *re
 	my_put_statement(link, WRITE, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
 	my_put_statement(link, BEGIN, "START TRANSACTION");
 	if (request->claim_count) {
-		my_put_statement(link, LOCK_ME, "SELECT id FROM ~tenure_session WHERE id = ");
+		my_put_statement(link, LOCK_ME, "SELECT id, node FROM ~tenure_session WHERE id = ");
 		my_put_uuid(link, &request->session);
 		my_put(link, " FOR UPDATE SKIP LOCKED");
+		// A pause waits for this claim, or this claim for the next exchange.
+		my_put_statement(link, LOCK_STORE, "SELECT paused FROM ~tenure_store WHERE id = 1");
+		my_put(link, link->mariadb ? " LOCK IN SHARE MODE SKIP LOCKED" : " FOR SHARE SKIP LOCKED");
 	}
 	my_put_listing(link, &list_locks);
 	put_doomed(link, LOCK_SESSIONS, "SELECT id, seq FROM ~tenure_session FORCE INDEX (PRIMARY) WHERE ", true, true,
@@ -213,6 +354,25 @@ static void put_locks(struct store_link *link, const struct exchange_request *re
 	put_doomed(link, LOOK_ALIVE, "SELECT id FROM ~tenure_session WHERE id IN (", true, false, false, ")");
 	put_doomed(link, LOOK_NAMED, "SELECT DISTINCT session FROM ~tenure_lease WHERE session IN (", false, true,
 		false, ")");
+	if (!link->forgets)
+		my_put_listing(link, &list_look_past);
+}
+
+// Names are looked for by the server, or what others lead would count.
+static void put_history(struct store_link *link, const struct exchange_request *request)
+{
+	bool every = request->history_lease == EXCHANGE_EVERY_LEASE;
+	my_put_statement(link, HISTORY, sql_history);
+	my_put(link, every ? "(tenure_history_began) WHERE h.component IN (''" : "(PRIMARY) WHERE h.component IN (''");
+	for (uint32_t lease = 0; lease < link->names->count; lease++) {
+		if (!every && lease != request->history_lease)
+			continue;
+		my_put(link, ", ");
+		my_item_name(link, lease);
+	}
+	my_put(link, every ? ") ORDER BY h.began_at DESC, h.component DESC, h.term DESC LIMIT "
+			   : ") ORDER BY h.term DESC LIMIT ");
+	my_put_number(link, request->history_count);
 }
 
 static void put_report(struct store_link *link, const struct exchange_request *request)
@@ -223,6 +383,10 @@ static void put_report(struct store_link *link, const struct exchange_request *r
 		my_put_statement(link, STRAYS, sql_strays);
 		my_put_number(link, EXCHANGE_STRAYS);
 	}
+	if (request->candidates)
+		my_put_statement(link, CANDIDATES, sql_candidates);
+	if (request->history_count)
+		put_history(link, request);
 	my_put_statement(link, HEAD, sql_head);
 }
 
@@ -243,6 +407,7 @@ static void collect(struct store_link *link, const struct exchange_request *requ
 	memset(link->leases, 0, link->names->count * sizeof *link->leases);
 	link->doomed_count = 0;
 	link->me = false;
+	link->elects = false;
 	for (size_t i = 0; i < request->release_count; i++)
 		link->leases[request->releases[i].lease].release = &request->releases[i];
 	for (size_t i = 0; i < request->claim_count; i++) {
@@ -281,23 +446,17 @@ static bool can_claim(const struct store_link *link, const struct lease *lease)
 	return uuid_equal(&claim->holder, &link->call->request->session) || is_holder_gone(link, claim);
 }
 
-// Rule 5; what start_claim() writes.
-static uint64_t new_term(const struct store_link *link, const struct lease *lease)
-{
-	uint64_t next = lease->term + 1;
-	return lease->generation == link->generation || next > link->generation ? next : link->generation;
-}
-
 // Upon what was locked. What is not to be done for the incarnation's sake is
 // not.
 static void decide(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
 {
 	struct exchange_reply *reply = answer->reply;
 	bool sure = incarnation_equal(&reply->server, &request->incarnation);
-	bool claims = link->me && sure && incarnation_equal(&reply->believed, &request->incarnation);
+	bool claims = link->me && link->elects && sure && incarnation_equal(&reply->believed, &request->incarnation);
 	if (!sure)
 		link->doomed_count = 0;
 	link->changed = 0;
+	reply->grant_count = 0;
 	for (uint32_t i = 0; i < link->names->count; i++) {
 		struct lease *lease = &link->leases[i];
 		lease->decided = lease->locked && (lease->release || (claims && can_claim(link, lease)));
@@ -311,7 +470,7 @@ static void decide(struct store_link *link, const struct exchange_request *reque
 }
 
 // Whether others have to hear of it.
-static bool put_decision(struct store_link *link)
+static bool put_decision(struct store_link *link, const struct exchange_request *request)
 {
 	bool announced = link->changed > 0;
 	for (size_t i = 0; i < link->doomed_count; i++) {
@@ -323,7 +482,36 @@ static bool put_decision(struct store_link *link)
 	}
 	my_put_listing(link, &list_releases);
 	my_put_listing(link, &list_claims);
+	if (!link->forgets)
+		put_past(link, request);
 	return announced;
+}
+
+// What is asked of a term that was over when its row was read is not read by anybody.
+static void put_ask(struct store_link *link, const struct exchange_ask *ask)
+{
+	my_put_statement(link, ASK, "");
+	put_at_once(link,
+		"INSERT INTO ~tenure_ask (component, term, target, cooldown_ms, asked_at) SELECT component, term, ");
+	if (uuid_is_none(&ask->target))
+		my_put(link, "NULL");
+	else
+		my_put_uuid(link, &ask->target);
+	my_put(link, ", ");
+	my_put_number(link, ask->cooldown_ms);
+	my_put(link, ", UTC_TIMESTAMP(6) FROM ~tenure_lease WHERE component = ");
+	my_item_name(link, ask->lease);
+	my_put(link, " AND term = ");
+	my_put_number(link, (int64_t)ask->term);
+	my_put(link, " AND session IS NOT NULL ON DUPLICATE KEY UPDATE term = VALUES(term), target = VALUES(target),"
+		     " cooldown_ms = VALUES(cooldown_ms), asked_at = VALUES(asked_at)");
+}
+
+static void put_pause(struct store_link *link, enum exchange_pause pause)
+{
+	my_put_statement(link, WRITE, "UPDATE ~tenure_store SET paused = ");
+	my_put_name(link, pause == EXCHANGE_PAUSE_SET ? link->config->node : "");
+	my_put(link, " WHERE id = 1");
 }
 
 // ---- the exchange ----
@@ -377,14 +565,28 @@ static bool send_on(struct store_link *link, struct store_answer *answer)
 	return my_round_trip(link, answer) && my_packet_new(link, answer);
 }
 
-static bool change(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
+static void roll_back(struct store_link *link)
+{
+	if (link->in_transaction && !link->broken && mysql_query(link->connection, "ROLLBACK") != 0)
+		link->broken = true;
+	link->in_transaction = false;
+}
+
+static bool try_change(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
 {
 	static const struct error_class torn = {0, EXCHANGE_UNKNOWN, true, NULL};
+	bool pause = request->pause != EXCHANGE_PAUSE_LEAVE;
+	my_put_statement(link, HEAD, sql_head);
 	put_locks(link, request);
 	if (!send_on(link, answer))
 		return false;
 	decide(link, request, answer);
-	link->changes = put_decision(link);
+	bool announced = put_decision(link, request) || pause;
+	if (request->ask)
+		put_ask(link, request->ask);
+	if (pause)
+		put_pause(link, request->pause);
+	link->changes = announced || request->ask;
 	bool galera = my_is_galera(answer->reply);
 	if (galera && link->count && !send_on(link, answer))
 		return false;
@@ -396,36 +598,58 @@ static bool change(struct store_link *link, const struct exchange_request *reque
 		my_put_waiters(link);
 	if (!my_round_trip(link, answer))
 		return false;
+	if (!announced && !answer->reply->asked)
+		link->waiter_count = 0;
 	return link->changed == 0 || my_fail(link, answer, &torn, "a row that was locked is gone");
+}
+
+// Where somebody holds rows of the history, it is made again without.
+static bool change(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
+{
+	link->forgets = false;
+	if (try_change(link, request, answer))
+		return true;
+	if (!link->held)
+		return false;
+	link->forgets = true;
+	roll_back(link);
+	collect(link, request);
+	if (link->broken || !my_packet_new(link, answer) || !try_change(link, request, answer))
+		return false;
+	store_text(answer->reply->text, "MySQL: somebody holds rows of tenure_history: what changed is missing there");
+	return true;
 }
 
 // One packet where nothing changes hands, which one server answers as a whole,
 // so that one look at it is enough.
-static bool talk(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
+static bool talk_of(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
+	const char *offers)
 {
-	bool changes = request->release_count || request->claim_count || request->sweep_count;
+	bool changes = request->release_count || request->claim_count || request->sweep_count || request->ask ||
+		       request->pause != EXCHANGE_PAUSE_LEAVE;
 	collect(link, request);
 	for (uint32_t i = 0; request->report && i < link->names->count; i++)
 		answer->rows[i] = (struct exchange_row){.lease = i};
-	answer->reply->row_count = request->report ? link->names->count : 0;
 	if (!my_packet_new(link, answer))
 		return false;
-	put_session(link, request);
+	put_session(link, request, offers);
 	put_adopt(link, request);
 	my_put_listing(link, &list_missing);
-	if (!changes) {
-		put_report(link, request);
-		return my_round_trip(link, answer);
-	}
-	my_put_statement(link, HEAD, sql_head);
-	return change(link, request, answer);
+	if (changes)
+		return change(link, request, answer);
+	put_report(link, request);
+	return my_round_trip(link, answer);
 }
 
-static void roll_back(struct store_link *link)
+static bool talk(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
 {
-	if (link->in_transaction && !link->broken && mysql_query(link->connection, "ROLLBACK") != 0)
-		link->broken = true;
-	link->in_transaction = false;
+	static const struct error_class no_memory = {0, EXCHANGE_UNAVAILABLE, false, NULL};
+	char *offers = store_offers_text(request, link->names);
+	if (!offers)
+		return my_fail(link, answer, &no_memory, "no memory");
+	bool done = talk_of(link, request, answer, offers);
+	free(offers);
+	return done;
 }
 
 static void mysql_exchange(struct store_link *link, const struct store_call *call, struct store_answer *answer)
@@ -433,12 +657,14 @@ static void mysql_exchange(struct store_link *link, const struct store_call *cal
 	link->call = call;
 	link->wrote = link->committed = link->in_transaction = link->failed = link->broken = false;
 	link->waiter_count = 0;
+	link->held = false;
 	watch_begin(link->watch, call->deadline_at, call->abort_fd);
 	settle(link);
 	drop_if_dead(link);
 	if (has_room(link, answer) && (link->connection || my_connect_any(link, answer)) && is_in_time(link, answer) &&
 		talk(link, call->request, answer)) {
 		answer->reply->outcome = EXCHANGE_OK;
+		answer->reply->row_count = call->request->report ? link->names->count : 0;
 		answer->reply->connection = link->connections;
 		answer->reply->deaf = my_is_deaf(link, answer->reply);
 		my_announce(link, answer);
@@ -479,8 +705,8 @@ static int allocate(struct store_link *link)
 {
 	size_t count = link->names->count;
 	release_arrays(link);
-	// A statement a session that is to die, some lists, and what there is once.
-	link->kinds = calloc(count + EXCHANGE_STRAYS + 8 * (count / CHUNK + 1) + 32, sizeof *link->kinds);
+	// A statement a session that is to die and one a reason, some lists, and what there is once.
+	link->kinds = calloc(2 * count + EXCHANGE_STRAYS + 8 * (count / CHUNK + 1) + 32, sizeof *link->kinds);
 	link->leases = calloc(count + 1, sizeof *link->leases);
 	link->doomed = calloc(count + EXCHANGE_STRAYS, sizeof *link->doomed);
 	link->order = calloc(count + 1, sizeof *link->order);

@@ -5,9 +5,13 @@
 #include "mysql_sql.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #define INIT_TIMEOUT_NS (10 * NS_PER_S)
+#define COUNT_TEXT_SIZE 256
+// Of the statement in @tenure.
+#define PRINT_EXECUTE "PREPARE tenure FROM @tenure;\nEXECUTE tenure;\nDEALLOCATE PREPARE tenure;\n"
 
 static void print_statement(struct store_link *link, const char *sql, const char *end)
 {
@@ -36,6 +40,37 @@ static void print_quoted(struct store_link *link, const char *sql)
 	free(text);
 }
 
+static void print_step_1(struct store_link *link)
+{
+	FILE *out = link->out;
+	for (size_t i = 0; i < COUNT_OF(sql_init_1); i++)
+		print_statement(link, sql_init_1[i], ";\n");
+	fputs("DELIMITER //\n", out);
+	print_statement(link, sql_init_fence, " //\nDELIMITER ;\n");
+	fputs("SET @tenure = IF(VERSION() LIKE '%MariaDB%', ", out);
+	link->mariadb = true;
+	print_quoted(link, sql_init_store);
+	fputs(",\n  ", out);
+	link->mariadb = false;
+	print_quoted(link, sql_init_store);
+	fputs(");\n" PRINT_EXECUTE, out);
+	print_statement(link, sql_init_version_1, ";\n");
+}
+
+static void print_step_2(struct store_link *link)
+{
+	FILE *out = link->out;
+	for (size_t i = 0; i < COUNT_OF(sql_init_2); i++)
+		print_statement(link, sql_init_2[i], ";\n");
+	for (size_t i = 0; i < COUNT_OF(sql_init_columns); i++) {
+		fprintf(out, "SET @tenure = IF((" SQL_INIT_COLUMN ") > 0, 'DO 0',\n  ", sql_init_columns[i].table,
+			sql_init_columns[i].name);
+		print_quoted(link, sql_init_columns[i].sql);
+		fputs(");\n" PRINT_EXECUTE, out);
+	}
+	print_statement(link, sql_init_version_2, ";\n");
+}
+
 // For the command-line client of either vendor, whichever the server is of.
 int my_print_schema(const struct store_config *config, FILE *out)
 {
@@ -46,20 +81,9 @@ int my_print_schema(const struct store_config *config, FILE *out)
 		fprintf(out, "CREATE DATABASE IF NOT EXISTS %.*s;\nUSE %.*s;\n", (int)strlen(link.schema) - 1,
 			link.schema, (int)strlen(link.schema) - 1, link.schema);
 	fputs("DO GET_LOCK(" INIT_LOCK ", 10);\n", out);
-	for (size_t i = 0; i < COUNT_OF(sql_init_1); i++)
-		print_statement(&link, sql_init_1[i], ";\n");
-	fputs("DELIMITER //\n", out);
-	print_statement(&link, sql_init_fence, " //\nDELIMITER ;\n");
-	fputs("SET @tenure = IF(VERSION() LIKE '%MariaDB%', ", out);
-	link.mariadb = true;
-	print_quoted(&link, sql_init_store);
-	fputs(",\n  ", out);
-	link.mariadb = false;
-	print_quoted(&link, sql_init_store);
-	fputs(");\nPREPARE tenure FROM @tenure;\nEXECUTE tenure;\nDEALLOCATE PREPARE "
-	      "tenure;\n",
-		out);
-	print_statement(&link, sql_init_version, ";\n");
+	print_statement(&link, sql_init_patience, ";\n");
+	print_step_1(&link);
+	print_step_2(&link);
 	fputs("DO RELEASE_LOCK(" INIT_LOCK ");\n", out);
 	free(link.schema);
 	return ferror(out) ? -EIO : 0;
@@ -105,29 +129,69 @@ static bool use_schema(struct store_link *link, struct store_answer *answer)
 	       my_fail_by_connection(link, answer, WRITE);
 }
 
-// Whoever finds the newest version needs no privilege to change anything.
+static bool execute_all(struct store_link *link, struct store_answer *answer, const char *const *sql, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!execute(link, answer, sql[i]))
+			return false;
+	return true;
+}
+
+static bool add_columns(struct store_link *link, struct store_answer *answer)
+{
+	char sql[COUNT_TEXT_SIZE];
+	for (size_t i = 0; i < COUNT_OF(sql_init_columns); i++) {
+		snprintf(sql, sizeof sql, SQL_INIT_COLUMN, sql_init_columns[i].table, sql_init_columns[i].name);
+		int64_t found = ask(link, answer, sql, 0);
+		if (found < 0 || (found == 0 && !execute(link, answer, sql_init_columns[i].sql)))
+			return false;
+	}
+	return true;
+}
+
+static bool step_1(struct store_link *link, struct store_answer *answer)
+{
+	return execute_all(link, answer, sql_init_1, COUNT_OF(sql_init_1)) && execute(link, answer, sql_init_fence) &&
+	       execute(link, answer, sql_init_store) && execute(link, answer, sql_init_version_1);
+}
+
+static bool step_2(struct store_link *link, struct store_answer *answer)
+{
+	return execute_all(link, answer, sql_init_2, COUNT_OF(sql_init_2)) && add_columns(link, answer) &&
+	       execute(link, answer, sql_init_version_2);
+}
+
+// Of the schema that is there; 0: there is none. -1 where it cannot be told.
+static int64_t find_version(struct store_link *link, struct store_answer *answer)
+{
+	int64_t tables = ask(link, answer,
+		"SELECT COUNT(*) FROM information_schema.TABLES"
+		" WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'tenure_store'",
+		0);
+	return tables > 0 ? ask(link, answer, "SELECT schema_version FROM tenure_store WHERE id = 1", 0) : tables;
+}
+
+// Whoever finds the newest version needs no privilege to change anything. Leaders may sit meanwhile.
 static bool upgrade(struct store_link *link, struct store_answer *answer)
 {
 	static const struct error_class newer = {0, EXCHANGE_DENIED, true, "use the tenurectl that goes with it"};
 	static const struct error_class busy = {0, EXCHANGE_BUSY, true, "try again"};
-	int64_t got = ask(link, answer, "SELECT GET_LOCK(" INIT_LOCK ", 10)", 0);
-	if (got <= 0)
+	char message[EXCHANGE_TEXT_SIZE];
+	if (ask(link, answer, "SELECT GET_LOCK(" INIT_LOCK ", 10)", 0) <= 0)
 		return my_fail(link, answer, &busy, "another tenurectl init takes its time");
-	int64_t version = ask(link, answer,
-		"SELECT COUNT(*) FROM information_schema.TABLES"
-		" WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'tenure_store'",
-		0);
-	if (version > 0)
-		version = ask(link, answer, "SELECT schema_version FROM tenure_store WHERE id = 1", 0);
-	if (version > SCHEMA_VERSION)
-		return my_fail(link, answer, &newer, "the schema is newer than this program");
+	int64_t version = find_version(link, answer);
 	if (version < 0 || version == SCHEMA_VERSION)
 		return version > 0;
-	for (size_t i = 0; i < COUNT_OF(sql_init_1); i++)
-		if (!execute(link, answer, sql_init_1[i]))
-			return false;
-	return execute(link, answer, sql_init_fence) && execute(link, answer, sql_init_store) &&
-	       execute(link, answer, sql_init_version);
+	if (version > SCHEMA_VERSION) {
+		snprintf(message, sizeof message, "schema version %" PRId64 " is newer than %d", version,
+			SCHEMA_VERSION);
+		return my_fail(link, answer, &newer, message);
+	}
+	if (execute(link, answer, sql_init_patience) && (version >= 1 || step_1(link, answer)) && step_2(link, answer))
+		return true;
+	if (answer->reply->outcome == EXCHANGE_BUSY)
+		store_text(answer->reply->text, "MySQL: a transaction holds the tables: try again when it is over");
+	return false;
 }
 
 static bool find_primary(struct store_link *link, struct store_answer *answer)

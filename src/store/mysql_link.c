@@ -12,7 +12,7 @@
 
 #define PORT_MAX 65535
 #define MIN_MARIADB 100600
-#define MIN_MYSQL 80001
+#define MIN_MYSQL 80013
 // A password of fewer characters would be found in any text.
 #define SECRET_BYTES 4
 #define OPTION_GROUP "tenure"
@@ -66,7 +66,7 @@ static const struct error_class error_classes[] = {
 	{1114, EXCHANGE_DENIED, false, "make room on the server's disk"},
 	{1021, EXCHANGE_DENIED, false, "make room on the server's disk"},
 	{1665, EXCHANGE_DENIED, true, "set binlog_format to ROW or MIXED"},
-	{1064, EXCHANGE_DENIED, true, "MariaDB 10.6 or MySQL 8.0.1 is needed"},
+	{1064, EXCHANGE_DENIED, true, "MariaDB 10.6 or MySQL 8.0.13 is needed"},
 	{1040, EXCHANGE_UNAVAILABLE, true, "raise max_connections or lower the number of clients"},
 	{1203, EXCHANGE_UNAVAILABLE, true, "raise max_user_connections or lower the number of clients"},
 	{1226, EXCHANGE_UNAVAILABLE, true, "raise the account's limits"},
@@ -124,6 +124,10 @@ bool my_fail_by_connection(struct store_link *link, struct store_answer *answer,
 {
 	unsigned code = mysql_errno(link->connection);
 	const struct error_class *class = my_classify(code);
+	// What is for people has nobody wait (rule 14): see change().
+	link->held = kind == PAST && code == LOCK_TIMEOUT;
+	if (link->held)
+		return false;
 	// Only a transaction that the server itself gave up is known not to have been
 	// committed.
 	if (kind == COMMIT && code != DEADLOCK)
@@ -220,7 +224,7 @@ static bool check_server(struct store_link *link, struct store_answer *answer)
 	link->mariadb = strstr(mysql_get_server_info(link->connection), "MariaDB") != NULL;
 	if (version >= (link->mariadb ? MIN_MARIADB : MIN_MYSQL))
 		return true;
-	return my_fail(link, answer, &too_old, "the server is too old: MariaDB 10.6 or MySQL 8.0.1 is needed");
+	return my_fail(link, answer, &too_old, "the server is too old: MariaDB 10.6 or MySQL 8.0.13 is needed");
 }
 
 bool my_connect_one(struct store_link *link, struct store_answer *answer)
@@ -263,7 +267,7 @@ static bool look(struct store_link *link, struct store_answer *answer)
 	if (!my_packet_new(link, answer))
 		return false;
 	put_settings(link, link->call->request->lease_ms);
-	my_put_statement(link, HEAD, sql_head);
+	my_put_statement(link, LOOK, sql_look);
 	for (size_t i = 0; i < COUNT_OF(sql_try); i++)
 		my_put_statement(link, TRY, sql_try[i]);
 	my_put_statement(link, LOOK_DATABASE, "SELECT COALESCE(");

@@ -23,20 +23,27 @@ enum kind {
 	WRITE, // its answer is of no interest
 	LOOK_DATABASE,
 	TRY,
+	LOOK, // HEAD, of whatever version
 	HEAD,
 	SESSION,
 	ADOPT,
 	MISSING,
 	BEGIN,
 	LOCK_ME,
+	LOCK_STORE,
 	LOCK_LEASES,
 	LOCK_SESSIONS,
 	LOOK_ALIVE,
 	LOOK_NAMED,
+	LOOK_PAST,
 	CHANGE,
+	PAST, // writes history
+	ASK,
 	COMMIT,
 	ROWS,
 	STRAYS,
+	CANDIDATES,
+	HISTORY,
 	WAITERS,
 };
 
@@ -55,6 +62,10 @@ struct lease {
 	struct uuid session;
 	uint64_t term;
 	uint64_t generation;
+	// Of its history; 0: none.
+	uint64_t first_open;
+	uint64_t last_open;
+	uint64_t trim; // with all that is older
 };
 
 // A session to be killed or swept.
@@ -96,10 +107,15 @@ struct store_link {
 	struct lease *leases; // by number
 	struct doomed *doomed;
 	size_t doomed_count;
-	uint64_t generation; // tenure_store's
-	bool me;             // my session has a row, and it is locked
-	size_t changed;      // how many rows CHANGE has to have changed
-	size_t waiter_count; // found, in waiters
+	uint64_t generation;       // tenure_store's
+	bool me;                   // my session has a row, and it is locked
+	char node[NAME_BYTES + 1]; // as that row says
+	bool elects;               // the fleet is not paused, and cannot be before the end of the transaction
+	const char *reason;        // of the releases that a statement is made for
+	bool held;                 // somebody holds rows of the history
+	bool forgets;              // nothing is written to it
+	size_t changed;            // how many rows CHANGE has to have changed
+	size_t waiter_count;       // found, in waiters
 	unsigned long *waiters;
 	size_t waiter_room;
 	bool wrote;     // a statement that writes was answered
@@ -120,6 +136,7 @@ static inline bool is_given(const char *text)
 
 #define CLIENT_ERRORS 2000
 #define CLIENT_ERRORS_END 3000
+#define LOCK_TIMEOUT 1205
 #define DEADLOCK 1213
 #define INTERRUPTED 1317
 #define READ_ONLY 1290

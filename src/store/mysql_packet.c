@@ -136,9 +136,9 @@ static bool find_lease(const struct store_link *link, const char *name, uint32_t
 }
 
 // False where this server is not to be used.
-static bool take_head(struct store_link *link, struct store_answer *answer, MYSQL_ROW row)
+static bool take_head(struct store_link *link, struct store_answer *answer, enum kind kind, MYSQL_ROW row)
 {
-	enum { SERVER, UNREADY, WRITABLE, VERSION, BELIEVED, GENERATION };
+	enum { SERVER, UNREADY, WRITABLE, VERSION, BELIEVED, GENERATION, PAUSED };
 	static const struct error_class unready = {0, EXCHANGE_UNAVAILABLE, true, NULL};
 	static const struct error_class other_server = {0, EXCHANGE_UNKNOWN, true, NULL};
 	static const struct error_class bad_version = {0, EXCHANGE_DENIED, true, NULL};
@@ -156,6 +156,8 @@ static bool take_head(struct store_link *link, struct store_answer *answer, MYSQ
 	reply->server = server;
 	incarnation_in(row[BELIEVED], &reply->believed);
 	link->generation = (uint64_t)my_number_in(row[GENERATION]);
+	if (kind == HEAD && link->call->request->report)
+		snprintf(reply->paused, sizeof reply->paused, "%s", row[PAUSED] ? row[PAUSED] : "");
 	int64_t version = my_number_in(row[VERSION]);
 	if (version == SCHEMA_VERSION)
 		return true;
@@ -177,6 +179,19 @@ static void take_lease(struct store_link *link, MYSQL_ROW row)
 	lease->generation = (uint64_t)my_number_in(row[GENERATION]);
 }
 
+static void take_open(struct store_link *link, MYSQL_ROW row)
+{
+	enum { COMPONENT, FIRST, LAST, OLD, SURPLUS };
+	uint32_t number;
+	if (!find_lease(link, row[COMPONENT], &number))
+		return;
+	struct lease *lease = &link->leases[number];
+	uint64_t old = (uint64_t)my_number_in(row[OLD]), surplus = (uint64_t)my_number_in(row[SURPLUS]);
+	lease->first_open = (uint64_t)my_number_in(row[FIRST]);
+	lease->last_open = (uint64_t)my_number_in(row[LAST]);
+	lease->trim = old > surplus ? old : surplus;
+}
+
 static void take_doomed(struct store_link *link, enum kind kind, MYSQL_ROW row)
 {
 	struct uuid id = uuid_in(row[0]);
@@ -195,7 +210,7 @@ static void take_doomed(struct store_link *link, enum kind kind, MYSQL_ROW row)
 
 static void take_row(struct store_link *link, struct store_answer *answer, MYSQL_ROW columns)
 {
-	enum { COMPONENT, HOLDER, NODE, TERM, SEQ, LEASE_MS, AGE, SINCE };
+	enum { COMPONENT, HOLDER, NODE, TERM, SEQ, LEASE_MS, AGE, SINCE, ASKED, TARGET, COOLDOWN };
 	uint32_t number;
 	if (!find_lease(link, columns[COMPONENT], &number))
 		return;
@@ -209,6 +224,9 @@ static void take_row(struct store_link *link, struct store_answer *answer, MYSQL
 	row->holder_lease_ms = my_number_in(columns[LEASE_MS]);
 	row->holder_age_us = my_number_in(columns[AGE]);
 	row->since_ms = my_number_in(columns[SINCE]);
+	row->asked = columns[ASKED] != NULL;
+	row->target = uuid_in(columns[TARGET]);
+	row->cooldown_ms = my_number_in(columns[COOLDOWN]);
 }
 
 static void take_stray(struct store_answer *answer, MYSQL_ROW row)
@@ -221,6 +239,39 @@ static void take_stray(struct store_answer *answer, MYSQL_ROW row)
 			.seq = my_number_in(row[SEQ]),
 			.lease_ms = my_number_in(row[LEASE_MS]),
 		};
+}
+
+static bool take_candidate(struct store_link *link, struct store_answer *answer, MYSQL_ROW row)
+{
+	enum { ID, NODE, SEQ, LEASE_MS, AGE, OFFERS };
+	static const struct error_class no_memory = {0, EXCHANGE_UNAVAILABLE, true, NULL};
+	struct exchange_candidate session = {
+		.session = uuid_in(row[ID]),
+		.seq = my_number_in(row[SEQ]),
+		.lease_ms = my_number_in(row[LEASE_MS]),
+		.age_us = my_number_in(row[AGE]),
+	};
+	snprintf(session.node, sizeof session.node, "%s", row[NODE]);
+	return store_take_offers(answer, link->names, &session, row[OFFERS]) ||
+	       my_fail(link, answer, &no_memory, "no memory");
+}
+
+static void take_past(struct store_link *link, struct store_answer *answer, MYSQL_ROW row)
+{
+	enum { COMPONENT, TERM, NODE, FROM, TO, REASON };
+	struct exchange_reply *reply = answer->reply;
+	uint32_t number;
+	if (!find_lease(link, row[COMPONENT], &number) || reply->past_count == link->call->request->history_count)
+		return;
+	struct exchange_past *past = &answer->past[reply->past_count++];
+	*past = (struct exchange_past){
+		.lease = number,
+		.term = (uint64_t)my_number_in(row[TERM]),
+		.from_ms = my_number_in(row[FROM]),
+		.to_ms = my_number_in(row[TO]),
+	};
+	snprintf(past->node, sizeof past->node, "%s", row[NODE]);
+	snprintf(past->reason, sizeof past->reason, "%s", row[REASON]);
 }
 
 static void take_waiter(struct store_link *link, MYSQL_ROW row)
@@ -242,10 +293,15 @@ static bool take_result_row(struct store_link *link, struct store_answer *answer
 	case LOOK_DATABASE:
 		snprintf(link->database, sizeof link->database, "%s", row[0] ? row[0] : "");
 		return true;
+	case LOOK:
 	case HEAD:
-		return take_head(link, answer, row);
+		return take_head(link, answer, kind, row);
 	case LOCK_ME:
 		link->me = true;
+		snprintf(link->node, sizeof link->node, "%s", row[1]);
+		return true;
+	case LOCK_STORE:
+		link->elects = row[0][0] == '\0';
 		return true;
 	case LOCK_LEASES:
 		take_lease(link, row);
@@ -255,11 +311,19 @@ static bool take_result_row(struct store_link *link, struct store_answer *answer
 	case LOOK_NAMED:
 		take_doomed(link, kind, row);
 		return true;
+	case LOOK_PAST:
+		take_open(link, row);
+		return true;
 	case ROWS:
 		take_row(link, answer, row);
 		return true;
 	case STRAYS:
 		take_stray(answer, row);
+		return true;
+	case CANDIDATES:
+		return take_candidate(link, answer, row);
+	case HISTORY:
+		take_past(link, answer, row);
 		return true;
 	case WAITERS:
 		take_waiter(link, row);
@@ -271,6 +335,8 @@ static bool take_result_row(struct store_link *link, struct store_answer *answer
 	case MISSING:
 	case BEGIN:
 	case CHANGE:
+	case PAST:
+	case ASK:
 	case COMMIT:
 	default:
 		return true;
@@ -287,6 +353,8 @@ static void take_done(struct store_link *link, struct store_answer *answer, enum
 		link->in_transaction = true;
 	else if (kind == CHANGE)
 		link->changed -= (size_t)mysql_affected_rows(link->connection);
+	else if (kind == ASK)
+		answer->reply->asked = mysql_affected_rows(link->connection) > 0;
 	else if (kind == COMMIT)
 		// On Galera, what ended an empty transaction may be told to the statement after it.
 		link->committed = link->changes;
