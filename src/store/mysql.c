@@ -185,10 +185,11 @@ static const struct listing list_rows = {ROWS, start_rows, is_any, my_item_name,
 
 // ---- the history ----
 
-// It is for people, and no leader waits for it (rule 14). MySQL has no such thing; there it is the usual second.
+// It is for people, and no leader waits for it (rule 14). MySQL has no such thing, and on Galera a statement in another
+// one can miss that the transaction was ended; there it is the usual second.
 static void put_at_once(struct store_link *link, const char *sql)
 {
-	my_put(link, link->mariadb ? "SET STATEMENT innodb_lock_wait_timeout = 0 FOR " : "");
+	my_put(link, link->mariadb && !link->galera ? "SET STATEMENT innodb_lock_wait_timeout = 0 FOR " : "");
 	my_put(link, sql);
 }
 
@@ -558,8 +559,7 @@ static bool has_room(struct store_link *link, struct store_answer *answer)
 	       my_fail(link, answer, &no_memory, "no memory");
 }
 
-// What follows goes in another packet. On Galera, a COMMIT has to be alone in its own: where another node ended the
-// transaction, a statement that has others behind it succeeds all the same, and the next one is told.
+// What follows goes in another packet.
 static bool send_on(struct store_link *link, struct store_answer *answer)
 {
 	return my_round_trip(link, answer) && my_packet_new(link, answer);
@@ -587,12 +587,7 @@ static bool try_change(struct store_link *link, const struct exchange_request *r
 	if (pause)
 		put_pause(link, request->pause);
 	link->changes = announced || request->ask;
-	bool galera = my_is_galera(answer->reply);
-	if (galera && link->count && !send_on(link, answer))
-		return false;
 	my_put_statement(link, COMMIT, "COMMIT");
-	if (galera && !send_on(link, answer))
-		return false;
 	put_report(link, request);
 	if (link->changes)
 		my_put_waiters(link);
@@ -603,10 +598,13 @@ static bool try_change(struct store_link *link, const struct exchange_request *r
 	return link->changed == 0 || my_fail(link, answer, &torn, "a row that was locked is gone");
 }
 
-// Where somebody holds rows of the history, it is made again without.
+// Where somebody holds rows of the history, it is made again without. On Galera each statement goes by itself: where
+// another node ended the transaction, one that has others behind it succeeds all the same, and those behind it would be
+// carried out on their own.
 static bool change(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
 {
 	link->forgets = false;
+	link->one_by_one = link->galera;
 	if (try_change(link, request, answer))
 		return true;
 	if (!link->held)
@@ -657,7 +655,7 @@ static void mysql_exchange(struct store_link *link, const struct store_call *cal
 	link->call = call;
 	link->wrote = link->committed = link->in_transaction = link->failed = link->broken = false;
 	link->waiter_count = 0;
-	link->held = false;
+	link->held = link->one_by_one = false;
 	watch_begin(link->watch, call->deadline_at, call->abort_fd);
 	settle(link);
 	drop_if_dead(link);
@@ -691,10 +689,12 @@ static int by_name(const void *a, const void *b, void *argument)
 static void release_arrays(struct store_link *link)
 {
 	free(link->kinds);
+	free(link->starts);
 	free(link->leases);
 	free(link->doomed);
 	free(link->order);
 	link->kinds = NULL;
+	link->starts = NULL;
 	link->leases = NULL;
 	link->doomed = NULL;
 	link->order = NULL;
@@ -706,11 +706,13 @@ static int allocate(struct store_link *link)
 	size_t count = link->names->count;
 	release_arrays(link);
 	// A statement a session that is to die and one a reason, some lists, and what there is once.
-	link->kinds = calloc(2 * count + EXCHANGE_STRAYS + 8 * (count / CHUNK + 1) + 32, sizeof *link->kinds);
+	size_t statements = 2 * count + EXCHANGE_STRAYS + 8 * (count / CHUNK + 1) + 32;
+	link->kinds = calloc(statements, sizeof *link->kinds);
+	link->starts = calloc(statements, sizeof *link->starts);
 	link->leases = calloc(count + 1, sizeof *link->leases);
 	link->doomed = calloc(count + EXCHANGE_STRAYS, sizeof *link->doomed);
 	link->order = calloc(count + 1, sizeof *link->order);
-	if (!link->kinds || !link->leases || !link->doomed || !link->order)
+	if (!link->kinds || !link->starts || !link->leases || !link->doomed || !link->order)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++)
 		link->order[i] = i;

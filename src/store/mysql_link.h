@@ -101,6 +101,7 @@ struct store_link {
 	char *text;
 	size_t text_size;
 	enum kind *kinds;
+	long *starts; // of the statements in the text
 	size_t count;
 	// Of the exchange that runs.
 	const struct store_call *call;
@@ -118,9 +119,11 @@ struct store_link {
 	size_t waiter_count;       // found, in waiters
 	unsigned long *waiters;
 	size_t waiter_room;
-	bool wrote;     // a statement that writes was answered
-	bool changes;   // there is something to commit
-	bool committed; // the change, perhaps
+	bool wrote; // a statement that writes was answered
+	bool galera;
+	bool one_by_one; // statements are sent, though they were made as a packet
+	bool changes;    // there is something to commit
+	bool committed;  // the change, perhaps
 	bool in_transaction;
 	bool failed; // the answer has its outcome
 	bool broken; // the connection is to be dropped

@@ -63,6 +63,7 @@ static void begin(struct store_link *link, enum kind kind)
 {
 	if (link->count)
 		fputs(";\n", link->out);
+	link->starts[link->count] = ftell(link->out);
 	link->kinds[link->count++] = kind;
 }
 
@@ -154,6 +155,7 @@ static bool take_head(struct store_link *link, struct store_answer *answer, enum
 	if (reply->server.text[0] && !incarnation_equal(&reply->server, &server))
 		return my_fail(link, answer, &other_server, "the server changed during an exchange");
 	reply->server = server;
+	link->galera = my_is_galera(reply);
 	incarnation_in(row[BELIEVED], &reply->believed);
 	link->generation = (uint64_t)my_number_in(row[GENERATION]);
 	if (kind == HEAD && link->call->request->report)
@@ -362,6 +364,16 @@ static void take_done(struct store_link *link, struct store_answer *answer, enum
 		link->in_transaction = false;
 }
 
+// Galera ends a transaction between any two statements, and not each way of telling it reaches us.
+static bool is_still_in_transaction(struct store_link *link, struct store_answer *answer)
+{
+	static const struct error_class ended = {0, EXCHANGE_BUSY, false, NULL};
+	if (!link->in_transaction || (link->connection->server_status & SERVER_STATUS_IN_TRANS))
+		return true;
+	link->in_transaction = false;
+	return my_fail(link, answer, &ended, "the server ended the transaction");
+}
+
 static bool take_answer(struct store_link *link, struct store_answer *answer, enum kind kind)
 {
 	MYSQL_RES *result = mysql_store_result(link->connection);
@@ -370,25 +382,38 @@ static bool take_answer(struct store_link *link, struct store_answer *answer, en
 		return my_fail_by_connection(link, answer, kind);
 	if (!result) {
 		take_done(link, answer, kind);
-		return true;
+		return is_still_in_transaction(link, answer);
 	}
 	for (MYSQL_ROW row = mysql_fetch_row(result); row && good; row = mysql_fetch_row(result))
 		good = take_result_row(link, answer, kind, row);
 	mysql_free_result(result);
-	return good;
+	return good && is_still_in_transaction(link, answer);
 }
 
-static bool answers(struct store_link *link, struct store_answer *answer)
+static bool answers(struct store_link *link, struct store_answer *answer, size_t first, size_t end)
 {
 	static const struct error_class confused = {0, EXCHANGE_UNKNOWN, true, NULL};
-	for (size_t i = 0; i < link->count; i++) {
+	for (size_t i = first; i < end; i++) {
 		if (!take_answer(link, answer, link->kinds[i]))
 			return false;
 		int more = mysql_next_result(link->connection);
 		if (more > 0)
-			return my_fail_by_connection(link, answer, i + 1 < link->count ? link->kinds[i + 1] : WRITE);
-		if ((more == 0) != (i + 1 < link->count))
+			return my_fail_by_connection(link, answer, i + 1 < end ? link->kinds[i + 1] : WRITE);
+		if ((more == 0) != (i + 1 < end))
 			return my_fail(link, answer, &confused, "another number of answers than of statements");
+	}
+	return true;
+}
+
+static bool send_one_by_one(struct store_link *link, struct store_answer *answer)
+{
+	for (size_t i = 0; i < link->count; i++) {
+		size_t start = (size_t)link->starts[i];
+		size_t end = i + 1 < link->count ? (size_t)link->starts[i + 1] - strlen(";\n") : link->text_size;
+		if (mysql_real_query(link->connection, link->text + start, end - start) != 0)
+			return my_fail_by_connection(link, answer, link->kinds[i]);
+		if (!answers(link, answer, i, i + 1))
+			return false;
 	}
 	return true;
 }
@@ -402,9 +427,14 @@ bool my_round_trip(struct store_link *link, struct store_answer *answer)
 		free(link->text);
 		return my_fail(link, answer, &no_memory, "no memory");
 	}
+	if (link->one_by_one) {
+		bool done = send_one_by_one(link, answer);
+		free(link->text);
+		return done;
+	}
 	failed = mysql_real_query(link->connection, link->text, link->text_size) != 0;
 	free(link->text);
 	if (failed)
 		return my_fail_by_connection(link, answer, link->kinds[0]);
-	return answers(link, answer);
+	return answers(link, answer, 0, link->count);
 }
