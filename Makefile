@@ -119,12 +119,13 @@ SEES_tests := $(LAYERS)
 
 includes = $(patsubst %,-iquote src/%,$(SEES_$1))
 
+MYSQL_SOURCES := $(wildcard src/store/mysql*.c)
 CFLAGS_OF_store/postgresql := $(PQ_CFLAGS)
-CFLAGS_OF_store/mysql := $(MYSQL_CFLAGS)
+$(foreach f,$(MYSQL_SOURCES),$(eval CFLAGS_OF_$(f:src/%.c=%) := $(MYSQL_CFLAGS)))
 CFLAGS_OF_ctl := $(CTL_CFLAGS)
 
 LEFT_OUT := $(if $(call on,WITH_PGSQL),,%/postgresql.c) $(if $(call on,WITH_SQLITE),,%/sqlite.c) \
-	$(if $(call on,WITH_MYSQL),,%/mysql.c) %/main.c
+	$(if $(call on,WITH_MYSQL),,$(MYSQL_SOURCES)) %/main.c
 sources = $(filter-out $(LEFT_OUT),$(wildcard src/$1/*.c))
 objects = $(patsubst src/%.c,$(O)/%.o,$(call sources,$1))
 archives = $(patsubst %,$(O)/%.a,$1)
@@ -330,8 +331,8 @@ lint-analyzer:
 ORACLE_NAMES := -DORACLE_CLIENT -DMYSQL_OPT_SSL_MODE=MYSQL_OPT_SSL_CA -DSSL_MODE_DISABLED=1 -DSSL_MODE_VERIFY_IDENTITY=5
 lint-vendor:
 	$(if $(call on,WITH_MYSQL),$(Q)$(COMPILE) -Werror -fsyntax-only $(call includes,store) $(WITH) $(MYSQL_CFLAGS) \
-		$(ORACLE_NAMES) src/store/mysql.c)
-	$(call say,OK,'mysql.c for the other vendor')
+		$(ORACLE_NAMES) $(MYSQL_SOURCES))
+	$(call say,OK,'the MySQL driver for the other vendor')
 
 lint-shell:
 	$(Q)shellcheck $(SHELL_SCRIPTS)

@@ -40,28 +40,48 @@
 	" 'COM_REPLICA_STOP', 'COM_GROUP_REPLICATION_START', " \
 	"'COM_GROUP_REPLICATION_STOP')) s"
 
-// Only a writable server counts, also where the user could write all the same
-// (W25).
-static const char sql_head[] =
-	"SELECT g.incarnation, g.unready, @@global.read_only IN ('0', 'OFF') AND "
-	"NOT @@innodb_read_only,"
-	" st.schema_version, st.incarnation, st.generation FROM (" LIFE ") g LEFT JOIN ~tenure_store st ON st.id = 1";
-
-static const char sql_renew[] = "UPDATE ~tenure_session SET seq = seq + 1, "
-				"renewed_at = UTC_TIMESTAMP(6) WHERE id = ";
+// Only a writable server counts, also where the user could write all the same (W25).
+#define SQL_HEAD(MORE) \
+	"SELECT g.incarnation, g.unready, @@global.read_only IN ('0', 'OFF') AND NOT @@innodb_read_only," \
+	" st.schema_version, st.incarnation, st.generation" MORE " FROM (" LIFE \
+	") g LEFT JOIN ~tenure_store st ON st.id = 1"
+// With what each version of the schema has, so that another one is told by its number.
+static const char sql_look[] = SQL_HEAD("");
+static const char sql_head[] = SQL_HEAD(", st.paused");
 
 static const char sql_rows[] = "SELECT l.component, l.session, l.node, l.term, s.seq, s.lease_ms,"
 			       " TIMESTAMPDIFF(MICROSECOND, s.renewed_at, UTC_TIMESTAMP(6)),"
-			       " TIMESTAMPDIFF(MICROSECOND, l.acquired_at, UTC_TIMESTAMP(6)) DIV 1000"
-			       " FROM ~tenure_lease l LEFT JOIN ~tenure_session s ON s.id = l.session "
-			       "WHERE l.component IN (";
+			       " TIMESTAMPDIFF(MICROSECOND, l.acquired_at, UTC_TIMESTAMP(6)) DIV 1000,"
+			       " a.term, a.target, a.cooldown_ms"
+			       " FROM ~tenure_lease l LEFT JOIN ~tenure_session s ON s.id = l.session"
+			       " LEFT JOIN ~tenure_ask a ON a.component = l.component AND a.term = l.term"
+			       " WHERE l.component IN (";
 
 static const char sql_strays[] = "SELECT s.id, s.seq, s.lease_ms FROM ~tenure_session s"
 				 " WHERE NOT EXISTS (SELECT 1 FROM ~tenure_lease l WHERE l.session = s.id) "
 				 "ORDER BY s.renewed_at LIMIT ";
 
+static const char sql_candidates[] = "SELECT s.id, s.node, s.seq, s.lease_ms,"
+				     " TIMESTAMPDIFF(MICROSECOND, s.renewed_at, UTC_TIMESTAMP(6)), s.offers"
+				     " FROM ~tenure_session s WHERE s.offers <> ''";
+
+static const char sql_history[] = "SELECT h.component, h.term, h.node,"
+				  " TIMESTAMPDIFF(MICROSECOND, '1970-01-01', h.began_at) DIV 1000,"
+				  " TIMESTAMPDIFF(MICROSECOND, '1970-01-01', h.ended_at) DIV 1000, h.reason"
+				  " FROM ~tenure_history h FORCE INDEX ";
+
 static const char sql_lock_leases[] = "SELECT component, session, term, generation FROM ~tenure_lease FORCE "
 				      "INDEX (PRIMARY) WHERE ";
+
+// Of a component that is claimed: its terms that are still open, the first and the last; and the newest that is one
+// too many (by count: behind %OFFSET others) or too old.
+#define PAST_OF_IT " FROM ~tenure_history h WHERE h.component = l.component"
+static const char sql_look_past[] = "SELECT l.component, (SELECT MIN(h.term)" PAST_OF_IT " AND h.ended_at IS NULL),"
+				    " (SELECT MAX(h.term)" PAST_OF_IT " AND h.ended_at IS NULL),"
+				    " (SELECT MAX(h.term)" PAST_OF_IT " AND h.ended_at < UTC_TIMESTAMP(6) - INTERVAL ";
+static const char sql_look_past_count[] =
+	" MICROSECOND), (SELECT h.term" PAST_OF_IT " ORDER BY h.term DESC LIMIT 1 OFFSET ";
+static const char sql_look_past_where[] = ") FROM ~tenure_lease l WHERE l.component IN (";
 
 // What needs a privilege changes nothing: a missing one is told before it is
 // needed (W23).
@@ -73,7 +93,14 @@ static const char *const sql_try[] = {
 	("INSERT INTO ~tenure_lease (component, node, term, generation)"
 	 " SELECT component, node, term, generation FROM ~tenure_lease WHERE FALSE"),
 	"UPDATE ~tenure_lease SET session = session WHERE FALSE",
-	"UPDATE ~tenure_store SET generation = generation WHERE FALSE",
+	"UPDATE ~tenure_store SET generation = generation, paused = paused WHERE FALSE",
+	("INSERT INTO ~tenure_ask (component, term, cooldown_ms, asked_at)"
+	 " SELECT component, term, cooldown_ms, asked_at FROM ~tenure_ask WHERE FALSE"),
+	"UPDATE ~tenure_ask SET term = term WHERE FALSE",
+	("INSERT INTO ~tenure_history (component, term, node, began_at)"
+	 " SELECT component, term, node, began_at FROM ~tenure_history WHERE FALSE"),
+	"UPDATE ~tenure_history SET reason = reason WHERE FALSE",
+	"DELETE FROM ~tenure_history WHERE FALSE",
 };
 
 // ---- init ----
@@ -157,6 +184,49 @@ static const char sql_init_store[] = "INSERT IGNORE INTO ~tenure_store (id, sche
 				     "generation)"
 				     " SELECT 1, 0, g.incarnation, 0 FROM (" LIFE ") g";
 
-static const char sql_init_version[] = "UPDATE ~tenure_store SET schema_version = 1 WHERE schema_version < 1";
+static const char sql_init_version_1[] = "UPDATE ~tenure_store SET schema_version = 1 WHERE schema_version < 1";
+
+// A table that a transaction holds is waited for so long, and no longer: whoever wants it waits behind us.
+static const char sql_init_patience[] = "SET SESSION lock_wait_timeout = 1";
+
+static const char *const sql_init_2[] = {
+	"CREATE TABLE IF NOT EXISTS ~tenure_ask (\n"
+	"  component VARCHAR(64) NOT NULL PRIMARY KEY,\n"
+	"  term BIGINT NOT NULL,\n"
+	"  target CHAR(36),\n"
+	"  cooldown_ms BIGINT NOT NULL,\n"
+	"  asked_at DATETIME(6) NOT NULL\n"
+	") ENGINE = InnoDB CHARACTER SET ascii COLLATE ascii_bin",
+
+	"CREATE TABLE IF NOT EXISTS ~tenure_history (\n"
+	"  component VARCHAR(64) NOT NULL,\n"
+	"  term BIGINT NOT NULL,\n"
+	"  node VARCHAR(64) NOT NULL,\n"
+	"  began_at DATETIME(6) NOT NULL,\n"
+	"  ended_at DATETIME(6),\n"
+	"  reason VARCHAR(32) NOT NULL DEFAULT '',\n"
+	"  PRIMARY KEY (component, term),\n"
+	"  KEY tenure_history_ended (component, ended_at),\n"
+	"  KEY tenure_history_began (began_at)\n"
+	") ENGINE = InnoDB CHARACTER SET ascii COLLATE ascii_bin",
+};
+
+// Columns that tables of version 1 do not have. MySQL cannot ask for it in one statement; on MariaDB, where another
+// node of a Galera cluster may be at it, that is better.
+static const struct {
+	const char *table;
+	const char *name;
+	const char *sql;
+} sql_init_columns[] = {
+	{"tenure_session", "offers",
+		"ALTER TABLE ~tenure_session ADD COLUMN /*M! IF NOT EXISTS */ offers MEDIUMTEXT NOT NULL DEFAULT ('')"},
+	{"tenure_store", "paused",
+		"ALTER TABLE ~tenure_store ADD COLUMN /*M! IF NOT EXISTS */ paused VARCHAR(64) NOT NULL DEFAULT ''"},
+};
+#define SQL_INIT_COLUMN \
+	"SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()" \
+	" AND TABLE_NAME = '%s' AND COLUMN_NAME = '%s'"
+
+static const char sql_init_version_2[] = "UPDATE ~tenure_store SET schema_version = 2 WHERE schema_version < 2";
 
 #endif

@@ -244,7 +244,301 @@ START_TEST(test_restarted_server)
 }
 END_TEST
 
+// ---- operators' tables: their privileges and their locks ----
+
+static const char *sql_of_rights(const char *verb, const char *preposition, const char *rights, const char *table)
+{
+	static char sql[256];
+	snprintf(sql, sizeof sql, "%s %s ON %s %s " MARIA_PLAIN_USER "@localhost", verb, rights, table, preposition);
+	return sql;
+}
+
+static const struct {
+	const char *table;
+	const char *right;
+} rights[] = {
+	{"tenure_session", "SELECT"},
+	{"tenure_session", "INSERT"},
+	{"tenure_session", "UPDATE"},
+	{"tenure_session", "DELETE"},
+	{"tenure_lease", "SELECT"},
+	{"tenure_lease", "INSERT"},
+	{"tenure_lease", "UPDATE"},
+	{"tenure_store", "SELECT"},
+	{"tenure_store", "UPDATE"},
+	{"tenure_ask", "SELECT"},
+	{"tenure_ask", "INSERT"},
+	{"tenure_ask", "UPDATE"},
+	{"tenure_history", "SELECT"},
+	{"tenure_history", "INSERT"},
+	{"tenure_history", "UPDATE"},
+	{"tenure_history", "DELETE"},
+};
+
+static void replace_b(void)
+{
+	peer_done(&b);
+	peer_init(&b, &world);
+}
+
+// W23: each right is missed before it is needed, and no other is.
+START_TEST(test_missing_right)
+{
+	set_up();
+	world.config.user = MARIA_PLAIN_USER;
+	world.config.history_count = 1;
+	for (size_t i = 0; i < COUNT_OF(rights); i++)
+		maria_sql(other, "%s", sql_of_rights("GRANT", "TO", rights[i].right, rights[i].table));
+	for (size_t i = 0; i < COUNT_OF(rights); i++) {
+		maria_sql(other, "%s", sql_of_rights("REVOKE", "FROM", rights[i].right, rights[i].table));
+		replace_b();
+		expect(&b, renew(&b), EXCHANGE_DENIED, rights[i].table);
+		expect(&b, renew(&b), EXCHANGE_DENIED, "grant SELECT, INSERT");
+		maria_sql(other, "%s", sql_of_rights("GRANT", "TO", rights[i].right, rights[i].table));
+	}
+	replace_b();
+	peer_session(&b, EXCHANGE_SESSION_CREATE);
+	const struct exchange_ask ask = {.lease = ENGINE, .term = 1, .cooldown_ms = -1};
+	ck_assert(peer_ok(&b, &(struct exchange_request){.ask = &ask})->asked);
+	for (uint64_t term = 2; term <= 4; term++) {
+		ck_assert_uint_eq(peer_claim(&b, ENGINE), term);
+		peer_release(&b, ENGINE, term);
+	}
+	ck_assert_uint_eq(
+		peer_ok(&b, &(struct exchange_request){.history_lease = ENGINE, .history_count = 9})->past_count, 1);
+	peer_ok(&b, &(struct exchange_request){.pause = EXCHANGE_PAUSE_SET});
+	ck_assert_str_eq(peer_report(&a)->paused, world.config.node);
+	tear_down();
+}
+END_TEST
+
+// So long that a wait for a lock would be told from a slow machine.
+#define PATIENT_NS (40 * NS_PER_S)
+#define LOCK_WAIT_NS (PATIENT_NS / 2)
+
+static int64_t begun;
+
+static void set_up_patient(void)
+{
+	set_up();
+	world.config.timeout_ns = PATIENT_NS;
+	replace_b();
+	b.timeout_ns = PATIENT_NS;
+	peer_session(&b, EXCHANGE_SESSION_CREATE);
+	begun = clock_now_ns();
+}
+
+static void assert_no_wait(void)
+{
+	ck_assert_int_lt(clock_now_ns() - begun, LOCK_WAIT_NS);
+}
+
+static void assert_past(const struct exchange_past *past, uint64_t term, const char *reason)
+{
+	ck_assert_uint_eq(past->term, term);
+	ck_assert_str_eq(past->reason, reason);
+	ck_assert_int_eq(past->to_ms == 0, reason[0] == '\0');
+}
+
+// Rule 14: rows of the history, and the gaps between them, are waited for by nobody. It finds its way again.
+START_TEST(test_locked_history)
+{
+	set_up_patient();
+	const struct exchange_request look_back = {.history_lease = ENGINE, .history_count = 9};
+	ck_assert_uint_eq(peer_claim(&b, COUNTER), 1);
+	maria_sql(other, "BEGIN");
+	maria_sql(other, "SELECT COUNT(*) FROM (SELECT 1 FROM tenure_history FOR UPDATE) locked");
+	peer_release(&b, COUNTER, 1);
+	ck_assert_ptr_nonnull(strstr(b.reply.text, "somebody holds rows of tenure_history"));
+	ck_assert_uint_eq(peer_claim(&b, COUNTER), 2);
+	ck_assert_uint_eq(peer_claim(&b, ENGINE), 2); // kills `a`
+	ck_assert_uint_eq(peer_row(&b, ENGINE)->term, 2);
+	ck_assert(uuid_equal(&b.rows[ENGINE].holder, &b.session) && uuid_equal(&b.rows[COUNTER].holder, &b.session));
+	ck_assert_int_eq(renew(&b), EXCHANGE_OK);
+	assert_no_wait();
+	maria_sql(other, "COMMIT");
+	peer_release(&b, ENGINE, 2);
+	ck_assert_str_eq(b.reply.text, "");
+	ck_assert_uint_eq(peer_ok(&b, &look_back)->past_count, 1);
+	assert_past(&b.reply.past[0], 1, "");
+	ck_assert_uint_eq(peer_claim(&b, ENGINE), 3);
+	ck_assert_uint_eq(peer_ok(&b, &look_back)->past_count, 2);
+	assert_past(&b.reply.past[0], 3, "");
+	assert_past(&b.reply.past[1], 1, "lost");
+	tear_down();
+}
+END_TEST
+
+// An ask that cannot be written is to be made again; nobody waits for it, the renewal beside it neither.
+START_TEST(test_locked_ask)
+{
+	set_up_patient();
+	struct exchange_ask ask = {.lease = ENGINE, .term = 1, .cooldown_ms = -1};
+	const struct exchange_request request = {.session_op = EXCHANGE_SESSION_RENEW, .ask = &ask};
+	ck_assert(peer_ok(&b, &request)->asked);
+	ck_assert_uint_eq(peer_claim(&a, COUNTER), 1);
+	maria_sql(other, "BEGIN");
+	maria_sql(other, "SELECT 1 FROM tenure_ask WHERE component = 'engine' FOR UPDATE");
+	ck_assert_int_eq(peer_exchange(&b, &request), EXCHANGE_BUSY);
+	ck_assert(peer_row(&b, ENGINE)->asked);
+	ask.lease = COUNTER;
+	ck_assert(peer_ok(&b, &request)->asked);
+	assert_no_wait();
+	maria_sql(other, "COMMIT");
+	char id[UUID_TEXT_SIZE];
+	uuid_format(&b.session, id);
+	ck_assert_str_eq(maria_sql(other, "SELECT seq FROM tenure_session WHERE id = '%s'", id), "4"); // each renewal
+	tear_down();
+}
+END_TEST
+
+// While somebody changes tenure_store nobody claims, and the rest goes on.
+START_TEST(test_locked_store)
+{
+	set_up_patient();
+	maria_sql(other, "BEGIN");
+	maria_sql(other, "UPDATE tenure_store SET paused = 'host-c'");
+	peer_release(&a, ENGINE, 1);
+	ck_assert_uint_eq(peer_claim(&b, ENGINE), 0);
+	ck_assert_int_eq(renew(&b), EXCHANGE_OK);
+	ck_assert_str_eq(peer_report(&b)->paused, "");
+	maria_sql(other, "ROLLBACK");
+	ck_assert_uint_eq(peer_claim(&b, ENGINE), 2);
+	assert_no_wait();
+	tear_down();
+}
+END_TEST
+
+// S2: who was told that the fleet is paused sees no claim after it, one that is under way neither.
+START_TEST(test_pause_waits_for_claims)
+{
+	set_up();
+	const struct exchange_request pause = {.session_op = EXCHANGE_SESSION_RENEW, .pause = EXCHANGE_PAUSE_SET};
+	peer_release(&a, ENGINE, 1);
+	maria_sql(other, "BEGIN");
+	maria_sql(other, "SELECT paused FROM tenure_store LOCK IN SHARE MODE"); // as a claim does
+	ck_assert_int_eq(peer_exchange(&a, &pause), EXCHANGE_BUSY);
+	ck_assert_uint_eq(peer_claim(&b, ENGINE), 2); // claims do not wait for each other
+	maria_sql(other, "COMMIT");
+	peer_release(&b, ENGINE, 2);
+	peer_ok(&a, &pause);
+	ck_assert_uint_eq(peer_claim(&b, ENGINE), 0);
+	tear_down();
+}
+END_TEST
+
+// Made by the server's own count.
+static int64_t count_of(const char *what)
+{
+	return atoll(maria_sql(other,
+		"SELECT SUM(VARIABLE_VALUE) FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME IN (%s)", what));
+}
+
+#define WRITES \
+	"'COM_INSERT', 'COM_INSERT_SELECT', 'COM_REPLACE', 'COM_UPDATE', 'COM_DELETE', 'COM_DELETE_MULTI', " \
+	"'COM_BEGIN'," \
+	" 'COM_COMMIT', 'HANDLER_UPDATE', 'HANDLER_DELETE'"
+#define POLLS 20
+
+// R16: a poll of a waiting replica is a read of the rows and one of the rest; the history and others' offers one each.
+START_TEST(test_poll_only_reads)
+{
+	set_up();
+	peer_ok(&a, &(struct exchange_request){.pause = EXCHANGE_PAUSE_SET});
+	peer_report(&b);
+	int64_t writes = count_of(WRITES), reads = count_of("'COM_SELECT'");
+	for (int i = 0; i < POLLS; i++)
+		ck_assert_str_eq(peer_report(&b)->paused, world.config.node);
+	ck_assert_int_eq(count_of(WRITES), writes);
+	ck_assert_int_eq(count_of("'COM_SELECT'") - reads, 2 * POLLS + 2); // and these counts
+	peer_ok(&b,
+		&(struct exchange_request){
+			.report = true, .candidates = true, .history_lease = EXCHANGE_EVERY_LEASE, .history_count = 5});
+	ck_assert_int_eq(count_of(WRITES), writes);
+	peer_session(&b, EXCHANGE_SESSION_RENEW);
+	ck_assert_int_gt(count_of(WRITES), writes);
+	tear_down();
+}
+END_TEST
+
 // ---- init ----
+
+static void downgrade(void)
+{
+	maria_sql(other, "DROP TABLE tenure_ask, tenure_history");
+	maria_sql(other, "ALTER TABLE tenure_session DROP COLUMN offers");
+	maria_sql(other, "ALTER TABLE tenure_store DROP COLUMN paused");
+	maria_sql(other, "UPDATE tenure_store SET schema_version = 1");
+}
+
+static void assert_upgraded(void)
+{
+	ck_assert_str_eq(maria_sql(other, "SELECT schema_version FROM tenure_store"), "2");
+	const struct exchange_row *row = peer_row(&b, ENGINE);
+	ck_assert(uuid_equal(&row->holder, &a.session) && row->holder_alive);
+	ck_assert_uint_eq(row->term, 1);
+	ck_assert(peer_session(&a, EXCHANGE_SESSION_RENEW)->session_alive);
+}
+
+// Who waits for a table has everybody else wait: rather it is tried again.
+START_TEST(test_upgrade_does_not_wait)
+{
+	char text[EXCHANGE_TEXT_SIZE] = "";
+	set_up();
+	downgrade();
+	const char *fence = "SELECT CREATED FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()";
+	char created[64];
+	snprintf(created, sizeof created, "%s", maria_sql(other, "%s", fence));
+	struct maria *holder = maria_connect(NULL);
+	maria_sql(holder, "USE `%s`", world.schema);
+	maria_sql(holder, "BEGIN");
+	maria_sql(holder, "SELECT COUNT(*) FROM tenure_session");
+	ck_assert_int_lt(store_init_schema(world.driver, &world.config, text), 0);
+	ck_assert_msg(strstr(text, "a transaction holds the tables: try again"), "%s", text);
+	ck_assert_str_eq(maria_sql(other, "SELECT schema_version FROM tenure_store"), "1");
+	maria_sql(holder, "COMMIT");
+	maria_close(holder);
+	// It goes on where it was interrupted.
+	ck_assert_msg(store_init_schema(world.driver, &world.config, text) == 0, "%s", text);
+	assert_upgraded();
+	ck_assert_str_eq(maria_sql(other, "%s", fence), created); // workers call it all the time
+	tear_down();
+}
+END_TEST
+
+static void run_printed(void)
+{
+	char command[512];
+	snprintf(command, sizeof command, "mariadb --no-defaults --user=" MARIA_SUPERUSER " --socket='%s'",
+		maria_socket());
+	FILE *client = popen(command, "w");
+	ck_assert_ptr_nonnull(client);
+	ck_assert_int_eq(world.driver->print_schema(&world.config, client), 0);
+	ck_assert_int_eq(pclose(client), 0);
+}
+
+// The printed way is the same one, from nothing, from version 1 and from version 2.
+START_TEST(test_printed_schema)
+{
+	char made[sizeof world.schema];
+	set_up();
+	const char *columns = "SELECT MD5(GROUP_CONCAT(TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE,"
+			      " COALESCE(COLUMN_DEFAULT, '-') ORDER BY TABLE_NAME, COLUMN_NAME))"
+			      " FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()";
+	snprintf(made, sizeof made, "%s", maria_sql(other, "%s", columns));
+	downgrade();
+	for (int i = 0; i < 2; i++) {
+		run_printed();
+		assert_upgraded();
+		ck_assert_str_eq(maria_sql(other, "%s", columns), made);
+	}
+	maria_sql(other, "DROP DATABASE `%s`", world.schema);
+	run_printed();
+	maria_sql(other, "USE `%s`", world.schema);
+	ck_assert_str_eq(maria_sql(other, "%s", columns), made);
+	tear_down();
+}
+END_TEST
 
 START_TEST(test_init_by_many)
 {
@@ -295,7 +589,9 @@ static Suite *mysql_suite(void)
 {
 	const TTest *const tests[] = {
 		test_number_after_a_write, test_lock_timeout, test_locked_lease_is_skipped, test_read_only,
-		test_missing_table, test_wrong_version, test_killed_while_idle, test_init_by_many, test_fence,
+		test_missing_table, test_wrong_version, test_killed_while_idle, test_missing_right, test_locked_history,
+		test_locked_ask, test_locked_store, test_pause_waits_for_claims, test_poll_only_reads,
+		test_upgrade_does_not_wait, test_printed_schema, test_init_by_many, test_fence,
 		test_restarted_server, // last: the server is another one then
 	};
 	Suite *suite = suite_create("mysql");
