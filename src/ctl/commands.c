@@ -38,7 +38,7 @@ static const char help[] =
 	"  --socket PATH   the daemon's socket; else $TENURE_SOCKET, else /run/tenure/tenured.sock\n"
 	"  --version       prints the version\n"
 	"\n"
-	"Durations (D) are a number with ms, s or m.\n"
+	"Durations (D) are a number with ms, s, m, h or d.\n"
 	"\n"
 	"examples:\n"
 	"  tenurectl run engine -- /usr/bin/engine --verbose\n"

@@ -82,6 +82,24 @@ int client_new(struct server *server, int fd)
 	return 0;
 }
 
+// The kernel remembers who the peer was when it connected: no database of users is asked, which could take long.
+bool client_is_in_group(const struct client *client, gid_t gid)
+{
+	gid_t few[64], *groups = few;
+	socklen_t size = sizeof few;
+	if (client->peer.gid == gid)
+		return true;
+	int result = getsockopt(client->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size);
+	if (result < 0 && errno == ERANGE && (groups = malloc(size)))
+		result = getsockopt(client->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size);
+	bool found = false;
+	for (size_t i = 0; result == 0 && i < size / sizeof *groups; i++)
+		found |= groups[i] == gid;
+	if (groups != few)
+		free(groups);
+	return found;
+}
+
 void client_free(struct client *client)
 {
 	struct server *server = client->server;

@@ -142,11 +142,14 @@ static void do_hello(struct request *request)
 // S7: the peer is who the kernel says it is.
 static bool may_join(const struct request *request)
 {
-	const struct config_users *users = &request->server->setup.config->components[request->lease].users;
-	for (size_t i = 0; i < users->count; i++)
-		if (users->items[i].uid == request->client->peer.uid)
+	const struct config_component *component = &request->server->setup.config->components[request->lease];
+	for (size_t i = 0; i < component->users.count; i++)
+		if (component->users.items[i].id == request->client->peer.uid)
 			return true;
-	return users->count == 0;
+	for (size_t i = 0; i < component->groups.count; i++)
+		if (client_is_in_group(request->client, component->groups.items[i].id))
+			return true;
+	return component->users.count + component->groups.count == 0;
 }
 
 static bool take_extend(const struct request *request, bool *ret)
@@ -174,7 +177,7 @@ static void do_join(struct request *request)
 	if (!may_join(request)) {
 		log_warning("join-denied", log_text("component", server_component(request->server, request->lease)),
 			log_int("pid", request->client->peer.pid), log_int("uid", request->client->peer.uid));
-		fail(request, WIRE_CODE_DENIED, "this user may not join; see users= of the component");
+		fail(request, WIRE_CODE_DENIED, "this user may not join; see users= and groups= of the component");
 	} else if (request->server->setup.slots[request->lease] < 0) {
 		// A term that the page does not show would be released by the next daemon while it is valid (W3).
 		fail(request, WIRE_CODE_TOO_MANY, "the terms page has no slot left; stop and start tenured");
@@ -287,15 +290,17 @@ static void do_watch(struct request *request)
 	begin_listing(request, LISTING_WATCH);
 }
 
-// The daemon's own user and root.
+// The daemon's own user, root, and the members of admin_group (S7).
 static bool may_manage(const struct request *request)
 {
 	uid_t uid = request->client->peer.uid;
-	if (uid == 0 || uid == geteuid())
+	gid_t admins = request->server->setup.config->admin_gid;
+	bool is_admin = admins != (gid_t)-1 && client_is_in_group(request->client, admins);
+	if (uid == 0 || uid == geteuid() || is_admin)
 		return true;
 	log_warning("request-denied", log_text("request", request->line->word),
 		log_int("pid", request->client->peer.pid), log_int("uid", uid));
-	fail(request, WIRE_CODE_DENIED, "only root and the daemon's own user may ask for that");
+	fail(request, WIRE_CODE_DENIED, "only root, the daemon's own user and members of admin_group may ask for that");
 	return false;
 }
 

@@ -113,6 +113,8 @@ struct server {
 // client.c
 int client_new(struct server *server, int fd);
 void client_free(struct client *client);
+// By the group that the peer had, and by its other ones (S7).
+bool client_is_in_group(const struct client *client, gid_t gid);
 void client_activate(struct client *client);
 // Handles what was received, as far as one turn goes.
 void client_work(struct client *client);

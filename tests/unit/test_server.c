@@ -676,9 +676,9 @@ END_TEST
 // S7: who may join is asked of the kernel.
 START_TEST(users_keep_others_out)
 {
-	struct config_user items[] = {{.name = (char *)"nobody-else", .uid = getuid() + 1}};
+	struct config_id items[] = {{.name = (char *)"nobody-else", .id = getuid() + 1}};
 	struct peer *peer = new_peer();
-	config.components[0].users = (struct config_users){.items = items, .count = 1};
+	config.components[0].users = (struct config_ids){.items = items, .count = 1};
 	say(peer, "join component=engine\n");
 	hear_line(peer, "error code=denied message=");
 	ck_assert_uint_eq(event_count, 0);
