@@ -15,7 +15,11 @@ static const struct {
 	{"check", ctl_check},
 	{"wait", ctl_wait},
 	{"run", ctl_run},
+	{"history", ctl_history},
 	{"resign", ctl_resign},
+	{"transfer", ctl_transfer},
+	{"pause", ctl_pause},
+	{"resume", ctl_resume},
 	{"reload", ctl_reload},
 	{"init", ctl_init},
 };
@@ -30,7 +34,11 @@ static const char help[] =
 	"                                            until this node leads or stands by; 124: time is up\n"
 	"  run [--notify] [--once] [--stop-signal S] [--watchdog D] COMPONENT -- COMMAND...\n"
 	"                                            runs COMMAND while this node leads\n"
-	"  resign [--cooldown D] COMPONENT           another node is to lead\n"
+	"  history [-n COUNT] [-o json] [COMPONENT]  past terms, and why they ended\n"
+	"  resign [--cooldown D] COMPONENT           another node is to lead, whoever leads now\n"
+	"  transfer COMPONENT NODE                   NODE is to lead\n"
+	"  pause                                     leaders stay, nobody is elected, until resume\n"
+	"  resume                                    the fleet elects again\n"
 	"  reload                                    the daemon reads its configuration again\n"
 	"  init -c FILE [--print]                    creates or upgrades the database schema\n"
 	"  help                                      this text\n"
@@ -44,6 +52,7 @@ static const char help[] =
 	"  tenurectl run engine -- /usr/bin/engine --verbose\n"
 	"  tenurectl check -q engine && run-the-report\n"
 	"  tenurectl wait --timeout 30s engine\n"
+	"  tenurectl transfer engine host-b\n"
 	"  tenurectl status -o json\n";
 
 static int run_command(const struct ctl *ctl, int argc, char *argv[])

@@ -106,6 +106,7 @@ void client_free(struct client *client)
 	if (client->is_active)
 		DL_DELETE2(server->active, client, active_prev, active_next);
 	seats_drop_all(client);
+	operate_forget(client);
 	DL_DELETE(server->clients, client);
 	server->client_count--;
 	server->watcher_count -= client->watching != NULL;
@@ -137,7 +138,7 @@ static void say_too_long(struct client *client, int error)
 void client_work(struct client *client)
 {
 	unsigned left = client->server->setup.limits.requests;
-	while (client->has_work && client->state == CLIENT_OPEN && !client_output_is_high(client)) {
+	while (client->has_work && client->state == CLIENT_OPEN && !client->waits && !client_output_is_high(client)) {
 		char *text;
 		size_t size;
 		if (client->listing.kind != LISTING_NONE) {
@@ -190,7 +191,8 @@ void client_flush(struct client *client)
 
 bool client_rest(struct client *client)
 {
-	bool works = client->has_work && client->state == CLIENT_OPEN && !client_output_is_high(client);
+	bool works =
+		client->has_work && client->state == CLIENT_OPEN && !client->waits && !client_output_is_high(client);
 	bool sends = buffer_size(&client->output) > 0;
 	bool reads = (client->state == CLIENT_OPEN && !client->has_work) || client->state == CLIENT_EXPELLED;
 	if (client->state == CLIENT_DEAD || works)
