@@ -26,8 +26,8 @@ struct config_option {
 	size_t offset;        // in struct config, or in struct config_component
 	const char *fallback; // read like a value; where `divisor`: only what the manual says
 	const char *driver;   // whose key it is, with "or" between two; NULL: any
-	// Durations and numbers: what is allowed, and where the default is a part of the one at `base` in struct config,
-	// which.
+	// Durations and numbers: what is allowed, and where the default is a part of the one at `base` in struct
+	// config, which.
 	int64_t low;
 	int64_t high;
 	size_t base;
