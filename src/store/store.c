@@ -324,7 +324,11 @@ static const char **config_text(struct store_config *config, size_t i)
 static int copy_config(struct store_config *to, const struct store_config *from)
 {
 	struct store_config given = *from;
-	*to = (struct store_config){.timeout_ns = from->timeout_ns};
+	*to = (struct store_config){
+		.timeout_ns = from->timeout_ns,
+		.history_count = from->history_count,
+		.history_ms = from->history_ms,
+	};
 	for (size_t i = 0; i < COUNT_OF(config_texts); i++) {
 		const char *text = *config_text(&given, i);
 		if (!text)
