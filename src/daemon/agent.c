@@ -302,7 +302,7 @@ struct election_lease_timing agent_lease_timing(const struct config_component *c
 		.stop_grace_ns = component->stop_grace_ns,
 		.start_timeout_ns = component->start_timeout_ns,
 		.cooldown_ns = component->cooldown_ns,
-		.observes = !component->candidate,
+		.observes = component->observes,
 		.priority = component->priority,
 		.prefer_after_ns = component->prefer_after_ns,
 	};

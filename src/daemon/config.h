@@ -64,7 +64,7 @@ struct config_component {
 	int64_t stop_grace_ns;
 	int64_t start_timeout_ns;
 	int64_t cooldown_ns;
-	bool candidate; // false: it never leads here
+	bool observes; // candidate = no: it never leads here
 	int32_t priority;
 	int64_t prefer_after_ns;
 	// Who may join: those of either; without both whoever can open the socket.

@@ -212,7 +212,7 @@ int64_t config_grace_longest(const struct config_store *store)
 bool config_same_timing(const struct config_component *a, const struct config_component *b)
 {
 	return a->stop_grace_ns == b->stop_grace_ns && a->start_timeout_ns == b->start_timeout_ns &&
-	       a->cooldown_ns == b->cooldown_ns && a->candidate == b->candidate && a->priority == b->priority &&
+	       a->cooldown_ns == b->cooldown_ns && a->observes == b->observes && a->priority == b->priority &&
 	       a->prefer_after_ns == b->prefer_after_ns;
 }
 

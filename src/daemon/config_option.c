@@ -60,7 +60,7 @@ static const struct config_option options[] = {
 	 .low = MS(100), .high = MINUTES(60)},
 	{CONFIG_COMPONENT, "cooldown", &config_duration, COMPONENT_FIELD(cooldown_ns), .fallback = "5s",
 	 .low = 0, .high = MINUTES(60)},
-	{CONFIG_COMPONENT, "candidate", &config_choice, COMPONENT_FIELD(candidate), .fallback = "yes"},
+	{CONFIG_COMPONENT, "candidate", &config_unless, COMPONENT_FIELD(observes), .fallback = "yes"},
 	{CONFIG_COMPONENT, "priority", &config_number, COMPONENT_FIELD(priority), .fallback = "0",
 	 .low = -1000000, .high = 1000000},
 	{CONFIG_COMPONENT, "prefer_after", &config_duration, COMPONENT_FIELD(prefer_after_ns), .fallback = "0s",

@@ -401,7 +401,7 @@ static int print_number(const void *field, char **ret_text)
 
 const struct config_kind config_number = {parse_number, print_number, NULL, sizeof(int32_t)};
 
-static int parse_choice(const char *text, const struct config_env *env, void *field, char why[static CONFIG_WHY_BYTES])
+static int parse_unless(const char *text, const struct config_env *env, void *field, char why[static CONFIG_WHY_BYTES])
 {
 	(void)env;
 	const bool yes = strcmp(text, "yes") == 0;
@@ -409,17 +409,17 @@ static int parse_choice(const char *text, const struct config_env *env, void *fi
 		SAY(why, "\"%.80s\" is neither; yes or no", text);
 		return -EINVAL;
 	}
-	*(bool *)field = yes;
+	*(bool *)field = !yes;
 	return 0;
 }
 
-static int print_choice(const void *field, char **ret_text)
+static int print_unless(const void *field, char **ret_text)
 {
-	*ret_text = strdup(*(const bool *)field ? "yes" : "no");
+	*ret_text = strdup(*(const bool *)field ? "no" : "yes");
 	return *ret_text != NULL ? 0 : -ENOMEM;
 }
 
-const struct config_kind config_choice = {parse_choice, print_choice, NULL, sizeof(bool)};
+const struct config_kind config_unless = {parse_unless, print_unless, NULL, sizeof(bool)};
 
 // ---- mode, level, driver, schema ----
 

@@ -32,7 +32,7 @@ extern const struct config_kind config_listen;   // char *
 extern const struct config_kind config_duration; // int64_t
 extern const struct config_kind config_count;    // int64_t
 extern const struct config_kind config_number;   // int32_t
-extern const struct config_kind config_choice;   // bool
+extern const struct config_kind config_unless;   // bool: true for no
 extern const struct config_kind config_users;    // struct config_ids
 extern const struct config_kind config_groups;   // struct config_ids
 

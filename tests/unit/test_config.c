@@ -36,7 +36,7 @@ START_TEST(what_is_left_out_has_its_default)
 	ck_assert_int_eq(config->components[0].cooldown_ns, 5 * NS_PER_S);
 	ck_assert_uint_eq(config->components[0].users.count, 0);
 	ck_assert_uint_eq(config->components[0].groups.count, 0);
-	ck_assert(config->components[0].candidate);
+	ck_assert(!config->components[0].observes);
 	ck_assert_int_eq(config->components[0].priority, 0);
 	ck_assert_int_eq(config->components[0].prefer_after_ns, 0);
 	ck_assert_ptr_null(config->admin_group);
@@ -94,7 +94,7 @@ START_TEST(what_is_there_is_taken)
 	ck_assert_int_eq(component->stop_grace_ns, 8 * NS_PER_S);
 	ck_assert_int_eq(component->start_timeout_ns, 100 * NS_PER_MS);
 	ck_assert_int_eq(component->cooldown_ns, 0);
-	ck_assert(!component->candidate);
+	ck_assert(component->observes);
 	ck_assert_int_eq(component->priority, -1000000);
 	ck_assert_int_eq(component->prefer_after_ns, 24 * 3600 * NS_PER_S);
 	ck_assert_uint_eq(component->groups.count, 2);
@@ -487,7 +487,7 @@ START_TEST(a_group_shares_who_is_preferred)
 		bool shares = i >= 1 && i <= 3;
 		ck_assert_int_eq(config->components[i].priority, shares ? 5 : 0);
 		ck_assert_int_eq(config->components[i].prefer_after_ns, shares ? 60 * NS_PER_S : 0);
-		ck_assert(config->components[i].candidate != shares);
+		ck_assert(config->components[i].observes == shares);
 	}
 	config_free(config);
 }

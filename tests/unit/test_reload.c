@@ -501,7 +501,7 @@ START_TEST(what_is_applied_at_once)
 	ck_assert_uint_eq(config->admin_gid, 1);
 	ck_assert_int_eq(config->store.history_count, 1000);
 	ck_assert_int_eq(config->components[0].priority, 3);
-	ck_assert(!config->components[1].candidate);
+	ck_assert(config->components[1].observes);
 	ck_assert_int_eq(config->components[2].prefer_after_ns, 60 * NS_PER_S);
 	ck_assert_uint_eq(config->components[3].groups.items[0].id, 1);
 	config_free(config);
