@@ -90,7 +90,7 @@ static void journal_paused(const struct agent *agent)
 		log_warning("paused", log_text("through", election->paused_by),
 			log_text("does", "leaders stay, nobody is elected"));
 	else
-		log_info("resumed", log_text("does", "elects again"));
+		log_info("pause-ended", log_text("does", "elects again"));
 }
 
 void journal_note(struct agent *agent, const struct election_note *note)

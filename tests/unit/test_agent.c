@@ -331,8 +331,8 @@ START_TEST(operators_are_answered)
 	expect("error code=unavailable message=the%20fleet%20is%20paused%20through%20host-a");
 	say("resume\nstatus component=engine\n");
 	expect(" paused= ");
-	say("transfer component=engine node=host-a\n");
-	expect("message=host-a%20leads%20it%20already\n");
+	say("transfer component=engine node=host-b\n");
+	expect("message=host-b%20is%20no%20live%20candidate");
 	say("resign component=engine cooldown_ms=0\n");
 	expect("revoked component=engine term=1 reason=resigned ");
 	say("stopped component=engine term=1\n");
