@@ -363,12 +363,21 @@ START_TEST(w20_status_tells_who_else_would_lead)
 }
 END_TEST
 
+static void append(char *text, size_t size, const char *more, unsigned times)
+{
+	while (times-- > 0) {
+		size_t used = strlen(text);
+		ck_assert_uint_lt(used + strlen(more), size);
+		snprintf(text + used, size - used, "%s", more);
+	}
+}
+
 // The longest line that a row can be.
 START_TEST(w20_the_longest_row_fits)
 {
 	static struct exchange_candidate candidates[100];
 	struct peer *peer = joined("engine");
-	char message[400], store[EXCHANGE_TEXT_SIZE];
+	char store[EXCHANGE_TEXT_SIZE];
 	for (size_t i = 0; i < COUNT_OF(candidates); i++) {
 		candidates[i] = (struct exchange_candidate){.priority = -1000000, .age_us = INT64_MAX};
 		memset(candidates[i].node, 'a', NAME_BYTES);
@@ -388,12 +397,9 @@ START_TEST(w20_the_longest_row_fits)
 	election.leases[0].seat = SEAT_WORKING;
 	election.leases[0].token = (struct election_token){.term = UINT64_MAX, .deadline = INT64_MAX};
 	memset(election.paused_by, 'p', NAME_BYTES);
-	memset(message, '"', sizeof message - 1);
-	message[sizeof message - 1] = '\0';
 	char request[1500] = "alive component=engine term=18446744073709551615 message=";
-	for (size_t i = 0; i < 400; i++)
-		strcat(request, "%22");
-	strcat(request, "\n");
+	append(request, sizeof request, "%22", 400);
+	append(request, sizeof request, "\n", 1);
 	ask(peer, request, "ok\n");
 	server_tell_ended(server, 0, REASON_TRANSFERRED);
 	say(peer, "status component=engine\n");
@@ -445,11 +451,9 @@ START_TEST(w20_a_worker_has_a_message)
 	check_message("?[1m??\u00e4\u20ac\U0001f600????????"
 		      "?");
 	char request[1024] = "alive component=engine term=42 message=x", expected[256] = "x";
-	for (int i = 0; i < 100; i++)
-		strcat(request, "%c3%a4");
-	for (int i = 0; i < 63; i++)
-		strcat(expected, "\u00e4");
-	strcat(request, "\n");
+	append(request, sizeof request, "%c3%a4", 100);
+	append(expected, sizeof expected, "\u00e4", 63);
+	append(request, sizeof request, "\n", 1);
 	ask(peer, request, "ok\n");
 	check_message(expected);
 	ask(peer, "alive component=engine term=42 message=\n", "ok\n");
