@@ -205,8 +205,6 @@ void server_tell_operated(struct server *server, enum election_result result, co
 		return;
 	client->waits = false;
 	client_activate(client);
-	if (client->state != CLIENT_OPEN)
-		return;
 	if (result != RESULT_DONE) {
 		refuse(client, &operating.what, result);
 		return;

@@ -671,6 +671,12 @@ START_TEST(test_status_of_a_command)
 	expect_line("started component=engine term=42");
 	tell("ok\n");
 	let_go_on(2);
+	if (_i == 1) {
+		// Nothing before the next heartbeat.
+		struct pollfd fd = {.fd = peer, .events = POLLIN};
+		ck_assert_int_eq(poll(&fd, 1, 100), 0);
+		let_go_on(3);
+	}
 	expect_line(_i == 0 ? "alive component=engine term=42 message=at%20work"
 			    : "alive component=engine term=42 message=still%20at%20work");
 	tell("ok\n");
@@ -745,8 +751,10 @@ static int tell_of_itself(void)
 	report("READY=1");
 	wait_to_go_on(2);
 	report("STATUS=at work");
-	if (watched)
+	if (watched) {
+		wait_to_go_on(3);
 		report("STATUS=still at work\nWATCHDOG=1");
+	}
 	pause();
 	return 0;
 }
