@@ -160,7 +160,7 @@ class OperatorsTest(PostgresTest):
 
     # ---- preference ----
 
-    def test_preferred(self):
+    def test_better_node(self):
         """S3: the better node gets the lease back by a clean transfer, once it has been there for prefer_after"""
         store = self.database()
         (worse,) = self.fleet("a", store, component={"prefer_after": "1s"})
