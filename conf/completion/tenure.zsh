@@ -18,7 +18,11 @@ _tenurectl_commands() {
 		'check:whether a term is valid here'
 		'wait:until this node leads or stands by'
 		'run:runs a command while this node leads'
+		'history:past terms, and why they ended'
 		'resign:another node is to lead'
+		'transfer:another node, that is named, is to lead'
+		'pause:leaders stay, nobody is elected'
+		'resume:the fleet elects again'
 		'reload:the daemon reads its configuration again'
 		'init:creates or upgrades the database schema'
 		'help:what there is'
@@ -47,6 +51,8 @@ _tenurectl() {
 	run) _arguments '--notify[the command reports READY=1]' '--once[not again at the next term]' \
 		'--stop-signal[what ends the command]:signal:_signals' '--watchdog[how often it reports]:duration:' \
 		'1:component:_tenure_components' '*::command:_normal' ;;
+	history) _arguments '-n[how many]:count:' '-o[format]:format:(text json)' '1:component:_tenure_components' ;;
+	transfer) _arguments '1:component:_tenure_components' '2:node:' ;;
 	resign) _arguments '--cooldown[how long it stands back]:duration:' '1:component:_tenure_components' ;;
 	init) _arguments '(-c --config)'{-c,--config}'[the configuration]:file:_files' \
 		'--print[write the SQL instead]' ;;

@@ -8,7 +8,7 @@ _tenurectl_value() {
 	-o) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$2") ;;
 	--for) mapfile -t COMPREPLY < <(compgen -W 'leader standby' -- "$2") ;;
 	--stop-signal) mapfile -t COMPREPLY < <(compgen -W 'TERM INT HUP QUIT USR1 USR2' -- "$2") ;;
-	--term | --timeout | --watchdog | --cooldown | --reconnect) ;;
+	--term | --timeout | --watchdog | --cooldown | --reconnect | -n) ;;
 	*) return 1 ;;
 	esac
 }
@@ -44,18 +44,21 @@ _tenurectl() {
 	done
 	_tenurectl_value "${words[COMP_CWORD - 1]}" "$word" && return
 	case $command in
-	'') options='--socket --version --help status watch check wait run resign reload init help' ;;
+	'') options='--socket --version --help status watch check wait run history resign transfer pause
+		resume reload init help' ;;
 	status) options="-o $colors" ;;
 	watch) options="-o --reconnect $colors" ;;
 	check) options='--term -q' ;;
 	wait) options='--for --timeout' ;;
 	run) options='--notify --once --stop-signal --watchdog --' ;;
+	history) options='-n -o' ;;
 	resign) options='--cooldown' ;;
+	transfer) options='' ;;
 	init) options='-c --config --print' ;;
 	*) return ;;
 	esac
 	case $command in
-	status | watch | check | wait | run | resign)
+	status | watch | check | wait | run | history | resign | transfer)
 		[[ $word == -* ]] || options+=" $(_tenurectl_components)"
 		;;
 	esac

@@ -99,6 +99,8 @@ void protocol_let_go(struct tenure *t);
 // Takes lines until one of them makes an event or none is left.
 void protocol_read(struct tenure *t, int64_t now);
 int protocol_say(struct tenure *t, enum wire_word word) MUST_CHECK;
+// `message`: NULL, or what the worker says of itself.
+int protocol_alive(struct tenure *t, const char *message) MUST_CHECK;
 int protocol_yield(struct tenure *t, int64_t cooldown_ms, const char *reason) MUST_CHECK;
 int protocol_join(struct tenure *t) MUST_CHECK;
 // The term is over without the daemon having said so.

@@ -61,6 +61,16 @@ int protocol_say(struct tenure *t, enum wire_word word)
 	return end(t, &writer, word);
 }
 
+int protocol_alive(struct tenure *t, const char *message)
+{
+	struct line_writer writer;
+	begin(t, &writer, WIRE_ALIVE);
+	line_field_u64(&writer, "term", t->work);
+	if (message)
+		line_field(&writer, "message", message);
+	return end(t, &writer, WIRE_ALIVE);
+}
+
 int protocol_yield(struct tenure *t, int64_t cooldown_ms, const char *reason)
 {
 	struct line_writer writer;

@@ -158,14 +158,24 @@ int tenure_started(struct tenure *t)
 	return t->stage == STAGE_JOINED ? protocol_say(t, WIRE_STARTED) : 0;
 }
 
+// While the daemon does not read, one more heartbeat is of no use.
+static bool takes_heartbeats(const struct tenure *t)
+{
+	return t->stage == STAGE_JOINED && buffer_size(&t->link.output) == 0 && t->asked_count < HANDLE_ASKED / 2;
+}
+
 int tenure_alive(struct tenure *t)
 {
 	if (t->work == 0 || t->over)
 		return -ESTALE;
-	// While the daemon does not read, one more heartbeat is of no use.
-	if (t->stage != STAGE_JOINED || buffer_size(&t->link.output) > 0 || t->asked_count >= HANDLE_ASKED / 2)
-		return 0;
-	return protocol_say(t, WIRE_ALIVE);
+	return takes_heartbeats(t) ? protocol_alive(t, NULL) : 0;
+}
+
+int tenure_tell(struct tenure *t, const char *message)
+{
+	if (t->work == 0 || t->over)
+		return -ESTALE;
+	return takes_heartbeats(t) ? protocol_alive(t, message) : -EAGAIN;
 }
 
 // The work has ended, and the daemon knows it if it can. Another term may come.

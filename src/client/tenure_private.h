@@ -11,6 +11,8 @@ int tenure_open_alive(
 	struct tenure **ret, const char *socket_path, const char *component, int64_t heartbeat_ms) MUST_CHECK;
 // A heartbeat. -ESTALE: no term.
 int tenure_alive(struct tenure *t) MUST_CHECK;
+// A heartbeat that also tells what the worker says of itself, for people. -EAGAIN: not now.
+int tenure_tell(struct tenure *t, const char *message) MUST_CHECK;
 // tenure_yield() with a reason of its own.
 int tenure_yield_because(struct tenure *t, int64_t cooldown_ms, const char *reason) MUST_CHECK;
 // Tells the daemon that the worker goes for good; tenure_close() is to follow.

@@ -61,7 +61,8 @@ int args_duration(const char *text, int64_t *ret_ns)
 	static const struct {
 		const char *name;
 		int64_t ns;
-	} units[] = {{"ms", NS_PER_MS}, {"s", NS_PER_S}, {"m", 60 * NS_PER_S}};
+	} units[] = {{"ms", NS_PER_MS}, {"s", NS_PER_S}, {"m", 60 * NS_PER_S}, {"h", 3600 * NS_PER_S},
+		{"d", 24 * 3600 * NS_PER_S}};
 	int64_t value = 0, ns;
 	const char *unit = text;
 	for (; *unit >= '0' && *unit <= '9'; unit++)

@@ -16,7 +16,7 @@ int ctl_misuse(const char *format, ...) PRINTF_LIKE(1, 2);
 // among operands) or "+:" (they may not).
 int args_next(int argc, char *argv[], const char *short_options, const struct option *long_options);
 
-// 0, or -EINVAL. A number with ms, s or m; more than 0 and at most a day.
+// 0, or -EINVAL. A number with ms, s, m, h or d; more than 0 and at most a day.
 int args_duration(const char *text, int64_t *ret_ns) MUST_CHECK;
 // TERM, SIGTERM or a number.
 int args_signal(const char *text, int *ret) MUST_CHECK;

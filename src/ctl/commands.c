@@ -15,7 +15,11 @@ static const struct {
 	{"check", ctl_check},
 	{"wait", ctl_wait},
 	{"run", ctl_run},
+	{"history", ctl_history},
 	{"resign", ctl_resign},
+	{"transfer", ctl_transfer},
+	{"pause", ctl_pause},
+	{"resume", ctl_resume},
 	{"reload", ctl_reload},
 	{"init", ctl_init},
 };
@@ -33,7 +37,11 @@ static const char help[] =
 	"                                            until this node leads or stands by; 124: time is up\n"
 	"  run [--notify] [--once] [--stop-signal S] [--watchdog D] COMPONENT -- COMMAND...\n"
 	"                                            runs COMMAND while this node leads\n"
-	"  resign [--cooldown D] COMPONENT           another node is to lead\n"
+	"  history [-n COUNT] [-o json] [COMPONENT]  past terms, and why they ended\n"
+	"  resign [--cooldown D] COMPONENT           another node is to lead, whoever leads now\n"
+	"  transfer COMPONENT NODE                   NODE is to lead\n"
+	"  pause                                     leaders stay, nobody is elected, until resume\n"
+	"  resume                                    the fleet elects again\n"
 	"  reload                                    the daemon reads its configuration again\n"
 	"  init -c FILE [--print]                    creates or upgrades the database schema\n"
 	"  help                                      this text\n"
@@ -41,12 +49,13 @@ static const char help[] =
 	"  --socket PATH   the daemon's socket; else $TENURE_SOCKET, else /run/tenure/tenured.sock\n"
 	"  --version       prints the version\n"
 	"\n"
-	"Durations (D) are a number with ms, s or m. WHEN is auto (on a terminal), always or never.\n"
+	"Durations (D) are a number with ms, s, m, h or d. WHEN is auto (on a terminal), always or never.\n"
 	"\n"
 	"examples:\n"
 	"  tenurectl run engine -- /usr/bin/engine --verbose\n"
 	"  tenurectl check -q engine && run-the-report\n"
 	"  tenurectl wait --timeout 30s engine\n"
+	"  tenurectl transfer engine host-b\n"
 	"  tenurectl status -o json\n";
 
 static int run_command(const struct ctl *ctl, int argc, char *argv[])

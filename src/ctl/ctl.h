@@ -9,11 +9,12 @@
 //   components.c  what both show; table.c prints it, show.c says how times are written, screen.c knows the terminal
 //   wait.c     check and wait
 //   init.c     init
-//   resign.c   resign
+//   operate.c  resign, transfer, pause and resume
+//   history.c  history
 //   reload.c   reload
 //   run.c      run: when to start and to end the command; run_guard.c and run_guardian.c: that it does end
 //   job.c      the command and everything that it started
-//   ready.c    what the command reports (READY=1, WATCHDOG=1)
+//   ready.c    what the command reports (READY=1, WATCHDOG=1, STOPPING=1, STATUS=)
 #ifndef TENURE_CTL_H
 #define TENURE_CTL_H
 
@@ -47,7 +48,8 @@ struct ctl {
 // A command gets its own name as argv[0] and returns the exit status.
 typedef int ctl_command_fn(const struct ctl *ctl, int argc, char *argv[]);
 
-ctl_command_fn ctl_status, ctl_watch, ctl_check, ctl_wait, ctl_run, ctl_init, ctl_resign, ctl_reload;
+ctl_command_fn ctl_status, ctl_watch, ctl_check, ctl_wait, ctl_run, ctl_init, ctl_resign, ctl_transfer, ctl_pause,
+	ctl_resume, ctl_history, ctl_reload;
 
 // The whole program.
 int ctl_main(int argc, char *argv[]);

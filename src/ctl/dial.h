@@ -9,6 +9,8 @@
 
 // How long the daemon may take to answer.
 #define DIAL_ANSWER_NS (5 * NS_PER_S)
+// The same where it has to ask the database first, which may not answer for the time-outs of a few exchanges.
+#define DIAL_OPERATION_NS (60 * NS_PER_S)
 #define DIAL_FOREVER INT64_MAX
 
 struct dial {

@@ -47,7 +47,7 @@ void ready_close(struct ready *ready)
 	ready->fd = -1;
 }
 
-static unsigned parse(char *message)
+static unsigned parse(struct ready *ready, char *message)
 {
 	unsigned news = 0;
 	char *rest = NULL;
@@ -56,6 +56,12 @@ static unsigned parse(char *message)
 			news |= READY_STARTED;
 		else if (strcmp(word, "WATCHDOG=1") == 0)
 			news |= READY_ALIVE;
+		else if (strcmp(word, "STOPPING=1") == 0)
+			news |= READY_STOPPING;
+		else if (strncmp(word, "STATUS=", strlen("STATUS=")) == 0) {
+			snprintf(ready->status, sizeof ready->status, "%s", word + strlen("STATUS="));
+			news |= READY_STATUS;
+		}
 	}
 	return news;
 }
@@ -70,7 +76,7 @@ static struct ucred sender_of(struct msghdr *header)
 	return sender;
 }
 
-unsigned ready_receive(const struct ready *ready, pid_t session)
+unsigned ready_receive(struct ready *ready, pid_t session)
 {
 	unsigned news = 0;
 	for (;;) {
@@ -93,6 +99,6 @@ unsigned ready_receive(const struct ready *ready, pid_t session)
 		message[size] = '\0';
 		struct ucred sender = sender_of(&header);
 		if (sender.uid == geteuid() || (session > 0 && sender.pid > 0 && getsid(sender.pid) == session))
-			news |= parse(message);
+			news |= parse(ready, message);
 	}
 }

@@ -47,6 +47,7 @@ struct run {
 	enum phase phase;
 	struct guard guard;
 	bool started;       // was said
+	bool untold;        // what the command says of itself is not what the daemon knows
 	const char *reason; // why it ends although nobody told it to, or NULL
 	bool killing;
 	int64_t kill_at;
@@ -121,6 +122,8 @@ static void start_command(struct run *run)
 	// What the last command reported is not this one's.
 	if (run->notify)
 		(void)ready_receive(&run->ready, 0);
+	run->ready.status[0] = '\0';
+	run->untold = false;
 	int error = guard_start(&run->guard, &setup);
 	if (error < 0) {
 		ctl_say("%s: cannot start a process: %s", run->component, strerror(-error));
@@ -178,6 +181,7 @@ static void follow_connection(struct run *run)
 		ctl_say("%s: %s", run->component, joined ? "the daemon is back" : "the daemon is away");
 	run->joined = joined;
 	run->joined_once = true;
+	run->untold = run->ready.status[0] != '\0'; // another daemon knows nothing of it
 }
 
 static void take_events(struct run *run)
@@ -214,21 +218,44 @@ static bool has_command(const struct run *run)
 	return run->phase == PHASE_RUNNING || run->phase == PHASE_ENDING;
 }
 
+// What the command says of itself goes along with its heartbeats: where it promised some, nothing else is one.
+static void tell_alive(struct run *run, bool alive)
+{
+	bool may_tell = alive || run->watchdog_ns == 0 || !run->started;
+	if (run->untold && may_tell && tenure_tell(run->tenure, run->ready.status) == 0)
+		run->untold = false;
+	else if (alive)
+		(void)!tenure_alive(run->tenure);
+}
+
+// The command ends by itself, and has said so: it has as long for it as if it had been told to.
+static void await_end(struct run *run)
+{
+	int64_t now = clock_now_ns();
+	run->reason = "stopping";
+	run->phase = PHASE_ENDING;
+	run->killing = false;
+	run->kill_at = grace_end(run, now);
+}
+
 static void take_news(struct run *run)
 {
 	// First whose report it will be.
 	if (has_command(run))
 		guard_take_news(&run->guard);
 	unsigned news = run->notify ? ready_receive(&run->ready, run->guard.command) : 0;
-	if (run->phase != PHASE_RUNNING)
+	if (!has_command(run))
 		return;
 	bool executed = run->guard.exec_fd < 0 && run->guard.exec_error == 0;
-	if (!run->started && (run->notify ? (news & READY_STARTED) != 0 : executed)) {
+	bool ready = run->notify ? (news & READY_STARTED) != 0 : executed;
+	if (run->phase == PHASE_RUNNING && !run->started && ready) {
 		run->started = true;
 		(void)!tenure_started(run->tenure);
 	}
-	if ((news & READY_ALIVE) && run->watchdog_ns > 0)
-		(void)!tenure_alive(run->tenure);
+	run->untold |= (news & READY_STATUS) != 0;
+	tell_alive(run, (news & READY_ALIVE) && run->watchdog_ns > 0);
+	if (run->phase == PHASE_RUNNING && (news & READY_STOPPING))
+		await_end(run);
 }
 
 static void say_end(const struct run *run)

@@ -82,10 +82,12 @@ static void count_state(struct agent *agent, const struct election_note *note)
 {
 	agent->leading += note->to == LEASE_LEADING;
 	agent->leading -= note->from == LEASE_LEADING;
+	if (note->from == LEASE_LEADING)
+		server_tell_ended(agent->server, note->lease, note->reason);
 	agent->status_changed = true;
 }
 
-static void tell(struct agent *agent, const struct election_note *note)
+static void tell(struct agent *agent, const struct election_note *note, const struct exchange_reply *reply)
 {
 	struct server *server = agent->server;
 	switch (note->type) {
@@ -112,6 +114,8 @@ static void tell(struct agent *agent, const struct election_note *note)
 		agent->status_changed = true;
 		break;
 	case NOTE_OPERATED:
+		server_tell_operated(server, note->result, reply);
+		break;
 	case NOTE_STARTED:
 	case NOTE_CLEARED:
 	case NOTE_SESSION:
@@ -165,7 +169,7 @@ static void step_once(struct agent *agent, struct election_event *event)
 	show_terms(agent);
 	server_answer(agent->server, update->answer);
 	for (size_t i = 0; i < update->note_count; i++) {
-		tell(agent, &update->notes[i]);
+		tell(agent, &update->notes[i], event->reply);
 		journal_note(agent, &update->notes[i]);
 		count_note(agent, &update->notes[i]);
 	}
@@ -218,6 +222,8 @@ static void take_reply(struct agent *agent, const struct exchange_reply *reply)
 		log_warning("store", log_text("warning", reply->text));
 	if (awaited)
 		count_reply(agent, reply);
+	if (awaited && reply->outcome == EXCHANGE_OK && election->sent_candidates)
+		server_take_candidates(agent->server, reply);
 	if (awaited && reply->row_count > 0)
 		agent->reported_at = clock_now_ns();
 	step(agent, &(struct election_event){.type = ELECTION_REPLY, .reply = reply});
@@ -243,7 +249,8 @@ static void tell_service_manager(struct agent *agent)
 		return;
 	agent->status_changed = false;
 	const struct election *election = &agent->election;
-	notify_status("leading %" PRIu32 " of %" PRIu32 ", store %s%s%s", agent->leading, election->lease_count,
+	notify_status("leading %" PRIu32 " of %" PRIu32 "%s%s, store %s%s%s", agent->leading, election->lease_count,
+		election->paused ? ", paused through " : "", election->paused_by,
 		election->answered ? server_outcome_name(election->outcome) : "starting",
 		agent->store_text[0] ? ": " : "", agent->store_text);
 }
@@ -295,6 +302,9 @@ struct election_lease_timing agent_lease_timing(const struct config_component *c
 		.stop_grace_ns = component->stop_grace_ns,
 		.start_timeout_ns = component->start_timeout_ns,
 		.cooldown_ns = component->cooldown_ns,
+		.observes = component->observes,
+		.priority = component->priority,
+		.prefer_after_ns = component->prefer_after_ns,
 	};
 }
 

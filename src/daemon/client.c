@@ -82,12 +82,31 @@ int client_new(struct server *server, int fd)
 	return 0;
 }
 
+// The kernel remembers who the peer was when it connected: no database of users is asked, which could take long.
+bool client_is_in_group(const struct client *client, gid_t gid)
+{
+	gid_t few[64], *groups = few;
+	socklen_t size = sizeof few;
+	if (client->peer.gid == gid)
+		return true;
+	int result = getsockopt(client->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size);
+	if (result < 0 && errno == ERANGE && (groups = malloc(size)))
+		result = getsockopt(client->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size);
+	bool found = false;
+	for (size_t i = 0; result == 0 && i < size / sizeof *groups; i++)
+		found |= groups[i] == gid;
+	if (groups != few)
+		free(groups);
+	return found;
+}
+
 void client_free(struct client *client)
 {
 	struct server *server = client->server;
 	if (client->is_active)
 		DL_DELETE2(server->active, client, active_prev, active_next);
 	seats_drop_all(client);
+	operate_forget(client);
 	DL_DELETE(server->clients, client);
 	server->client_count--;
 	server->watcher_count -= client->watching != NULL;
@@ -119,7 +138,7 @@ static void say_too_long(struct client *client, int error)
 void client_work(struct client *client)
 {
 	unsigned left = client->server->setup.limits.requests;
-	while (client->has_work && client->state == CLIENT_OPEN && !client_output_is_high(client)) {
+	while (client->has_work && client->state == CLIENT_OPEN && !client->waits && !client_output_is_high(client)) {
 		char *text;
 		size_t size;
 		if (client->listing.kind != LISTING_NONE) {
@@ -172,7 +191,8 @@ void client_flush(struct client *client)
 
 bool client_rest(struct client *client)
 {
-	bool works = client->has_work && client->state == CLIENT_OPEN && !client_output_is_high(client);
+	bool works =
+		client->has_work && client->state == CLIENT_OPEN && !client->waits && !client_output_is_high(client);
 	bool sends = buffer_size(&client->output) > 0;
 	bool reads = (client->state == CLIENT_OPEN && !client->has_work) || client->state == CLIENT_EXPELLED;
 	if (client->state == CLIENT_DEAD || works)

@@ -180,21 +180,12 @@ static void enter_section(struct reader *reader, const char *name)
 
 // ---- keys ----
 
-static bool is_in_range(const struct config_option *option, const void *field)
-{
-	const int64_t ns = *(const int64_t *)field;
-	return ns >= option->low_ns && ns <= option->high_ns;
-}
-
 static void check_range(const struct config_load *load, unsigned line, const struct config_section *section,
 	const struct config_option *option, const void *field)
 {
-	char low[CONFIG_DURATION_SIZE], high[CONFIG_DURATION_SIZE];
-	if (option->kind != &config_duration || is_in_range(option, field))
-		return;
-	config_format_duration(option->low_ns, low);
-	config_format_duration(option->high_ns, high);
-	config_report(load, line, section->name, option->key, "is out of range; %s to %s", low, high);
+	char limits[CONFIG_WHY_BYTES];
+	if (!config_in_range(option->kind, field, option->low, option->high, limits))
+		config_report(load, line, section->name, option->key, "is out of range; %s", limits);
 }
 
 static void take_value(struct reader *reader, const struct config_option *option)

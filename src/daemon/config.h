@@ -20,14 +20,15 @@
 #define CONFIG_ERRORS_MAX 20
 #define CONFIG_ERRORS_BYTES 16384
 
-struct config_user {
+// A user or a group.
+struct config_id {
 	char *name;
-	uid_t uid;
+	id_t id;
 };
 
-struct config_users {
-	struct config_user *items;
-	size_t count; // 0: whoever can open the socket
+struct config_ids {
+	struct config_id *items;
+	size_t count;
 };
 
 struct config_store {
@@ -49,6 +50,8 @@ struct config_store {
 	int64_t renew_ns;
 	int64_t poll_ns;
 	int64_t timeout_ns;
+	int64_t history_count; // of a component, the terms that are remembered; 0: none
+	int64_t history_age_ns;
 };
 
 struct config_http {
@@ -61,7 +64,12 @@ struct config_component {
 	int64_t stop_grace_ns;
 	int64_t start_timeout_ns;
 	int64_t cooldown_ns;
-	struct config_users users;
+	bool observes; // candidate = no: it never leads here
+	int32_t priority;
+	int64_t prefer_after_ns;
+	// Who may join: those of either; without both whoever can open the socket.
+	struct config_ids users;
+	struct config_ids groups;
 	bool removed; // it is in the file no more, and keeps its place; see reload.h
 };
 
@@ -72,6 +80,8 @@ struct config {
 	mode_t socket_mode;
 	char *socket_group; // NULL: the daemon's own
 	gid_t socket_gid;   // (gid_t)-1 where socket_group is NULL
+	char *admin_group;  // who may manage the fleet besides root and the daemon's own user; NULL: nobody
+	gid_t admin_gid;    // (gid_t)-1 where admin_group is NULL
 	enum log_level log_level;
 	struct config_store store;
 	struct config_http http;
@@ -101,6 +111,8 @@ int config_load(
 void config_free(struct config *config);
 // Frees what the component owns, but not itself.
 void config_component_done(struct config_component *component);
+// Whether the election is told the same of both.
+bool config_same_timing(const struct config_component *a, const struct config_component *b);
 // The longest stop_grace with which enough renewals fit before a worker is told to stop (W24).
 int64_t config_grace_longest(const struct config_store *store);
 // What the component takes to be stopped, with all of its group: they stop one after the other (W19).

@@ -33,7 +33,7 @@ static int64_t share(const struct config *config, const struct config_option *op
 {
 	const int64_t base = *(const int64_t *)((const char *)config + option->base);
 	const int64_t part = base / option->divisor / NS_PER_MS * NS_PER_MS;
-	return part > option->low_ns ? part : option->low_ns;
+	return part > option->low ? part : option->low;
 }
 
 static void set_default(const struct config_load *load, const struct config_option *option, void *fields, unsigned line,
@@ -80,23 +80,33 @@ static void set_all_defaults(const struct config_load *load)
 	for (const struct config_section *section = load->sections; section != NULL; section = section->hh.next) {
 		if (section->scope == CONFIG_COMPONENT && section->option_lines[stop_grace_index()] == 0)
 			config_share_grace(load->config, config_section_fields(load, section));
+		if (section->scope == CONFIG_COMPONENT)
+			config_share_preference(load, section);
 	}
 }
 
 // ---- [tenure] ----
+
+// Looked up again, for the id: the group may be gone by now.
+static gid_t find_group(const struct config_load *load, const char *key, const char *name)
+{
+	gid_t gid = (gid_t)-1;
+	if (name != NULL && config_find_group(name, &gid) < 0)
+		config_report(
+			load, line_of(find(load, "tenure"), key), "tenure", key, "the group is gone; an existing one");
+	return gid;
+}
 
 static void check_tenure(const struct config_load *load)
 {
 	struct config *config = load->config;
 	const struct config_section *section = find(load, "tenure");
 	const size_t longest = sizeof((struct sockaddr_un *)NULL)->sun_path - sizeof "/" WIRE_SOCKET_NAME;
-	config->socket_gid = (gid_t)-1;
+	config->socket_gid = find_group(load, "socket_group", config->socket_group);
+	config->admin_gid = find_group(load, "admin_group", config->admin_group);
 	if (config->runtime_dir != NULL && strlen(config->runtime_dir) > longest)
 		config_report(load, line_of(section, "runtime_dir"), "tenure", "runtime_dir",
 			"too long for the socket's path in it; at most %zu bytes", longest);
-	if (config->socket_group != NULL && config_find_group(config->socket_group, &config->socket_gid) < 0)
-		config_report(load, line_of(section, "socket_group"), "tenure", "socket_group",
-			"the group is gone; an existing one");
 }
 
 // ---- [store] ----
@@ -197,6 +207,13 @@ static int64_t attempts_ns(const struct config_store *store)
 int64_t config_grace_longest(const struct config_store *store)
 {
 	return store->lease_ns - attempts_ns(store);
+}
+
+bool config_same_timing(const struct config_component *a, const struct config_component *b)
+{
+	return a->stop_grace_ns == b->stop_grace_ns && a->start_timeout_ns == b->start_timeout_ns &&
+	       a->cooldown_ns == b->cooldown_ns && a->observes == b->observes && a->priority == b->priority &&
+	       a->prefer_after_ns == b->prefer_after_ns;
 }
 
 static bool is_store_good(const struct config_load *load)

@@ -14,6 +14,7 @@
 #define COMPONENT_FIELD(member) offsetof(struct config_component, member)
 #define MS(n) ((n)*NS_PER_MS)
 #define MINUTES(n) ((n)*60 * NS_PER_S)
+#define DAYS(n) MINUTES((n)*24 * 60)
 
 // clang-format off
 static const struct config_option options[] = {
@@ -21,6 +22,7 @@ static const struct config_option options[] = {
 	{CONFIG_TENURE, "runtime_dir", &config_path, FIELD(runtime_dir), .fallback = "/run/tenure"},
 	{CONFIG_TENURE, "socket_mode", &config_mode, FIELD(socket_mode), .fallback = "0660"},
 	{CONFIG_TENURE, "socket_group", &config_group, FIELD(socket_group), .fallback = NULL},
+	{CONFIG_TENURE, "admin_group", &config_group, FIELD(admin_group), .fallback = NULL},
 	{CONFIG_TENURE, "log_level", &config_level, FIELD(log_level), .fallback = "info"},
 
 	{CONFIG_STORE, "driver", &config_driver, FIELD(store.driver), .fallback = NULL},
@@ -37,24 +39,34 @@ static const struct config_option options[] = {
 	{CONFIG_STORE, "tls_ca", &config_path, FIELD(store.tls_ca), .driver = "mysql"},
 	{CONFIG_STORE, "defaults_file", &config_path, FIELD(store.defaults_file), .driver = "mysql"},
 	{CONFIG_STORE, "lease", &config_duration, FIELD(store.lease_ns), .fallback = "10s",
-	 .low_ns = MS(500), .high_ns = MINUTES(10)},
+	 .low = MS(500), .high = MINUTES(10)},
 	{CONFIG_STORE, "renew", &config_duration, FIELD(store.renew_ns), .fallback = "lease / 5",
-	 .low_ns = MS(10), .high_ns = MINUTES(10), .base = FIELD(store.lease_ns), .divisor = 5},
+	 .low = MS(10), .high = MINUTES(10), .base = FIELD(store.lease_ns), .divisor = 5},
 	{CONFIG_STORE, "poll", &config_duration, FIELD(store.poll_ns), .fallback = "renew / 2",
-	 .low_ns = MS(50), .high_ns = MINUTES(10), .base = FIELD(store.renew_ns), .divisor = 2},
+	 .low = MS(50), .high = MINUTES(10), .base = FIELD(store.renew_ns), .divisor = 2},
 	{CONFIG_STORE, "timeout", &config_duration, FIELD(store.timeout_ns), .fallback = "renew",
-	 .low_ns = MS(10), .high_ns = MINUTES(10), .base = FIELD(store.renew_ns), .divisor = 1},
+	 .low = MS(10), .high = MINUTES(10), .base = FIELD(store.renew_ns), .divisor = 1},
+	{CONFIG_STORE, "history_count", &config_count, FIELD(store.history_count), .fallback = "1000",
+	 .low = 0, .high = 1000000},
+	{CONFIG_STORE, "history_age", &config_duration, FIELD(store.history_age_ns), .fallback = "30d",
+	 .low = MINUTES(1), .high = DAYS(3650)},
 
 	{CONFIG_HTTP, "listen", &config_listen, FIELD(http.listen), .fallback = NULL},
 
 	{CONFIG_COMPONENT, "group", &config_name, COMPONENT_FIELD(group), .fallback = NULL},
 	{CONFIG_COMPONENT, "stop_grace", &config_duration, COMPONENT_FIELD(stop_grace_ns), .fallback = "lease / 5",
-	 .low_ns = 0, .high_ns = MINUTES(10), .base = FIELD(store.lease_ns), .divisor = 5},
+	 .low = 0, .high = MINUTES(10), .base = FIELD(store.lease_ns), .divisor = 5},
 	{CONFIG_COMPONENT, "start_timeout", &config_duration, COMPONENT_FIELD(start_timeout_ns), .fallback = "30s",
-	 .low_ns = MS(100), .high_ns = MINUTES(60)},
+	 .low = MS(100), .high = MINUTES(60)},
 	{CONFIG_COMPONENT, "cooldown", &config_duration, COMPONENT_FIELD(cooldown_ns), .fallback = "5s",
-	 .low_ns = 0, .high_ns = MINUTES(60)},
+	 .low = 0, .high = MINUTES(60)},
+	{CONFIG_COMPONENT, "candidate", &config_unless, COMPONENT_FIELD(observes), .fallback = "yes"},
+	{CONFIG_COMPONENT, "priority", &config_number, COMPONENT_FIELD(priority), .fallback = "0",
+	 .low = -1000000, .high = 1000000},
+	{CONFIG_COMPONENT, "prefer_after", &config_duration, COMPONENT_FIELD(prefer_after_ns), .fallback = "0s",
+	 .low = 0, .high = DAYS(1)},
 	{CONFIG_COMPONENT, "users", &config_users, COMPONENT_FIELD(users), .fallback = NULL},
+	{CONFIG_COMPONENT, "groups", &config_groups, COMPONENT_FIELD(groups), .fallback = NULL},
 };
 // clang-format on
 

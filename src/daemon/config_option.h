@@ -7,7 +7,7 @@
 
 #include <uthash.h>
 
-#define CONFIG_OPTIONS_MAX 32
+#define CONFIG_OPTIONS_MAX 40
 #define CONFIG_SECTION_BYTES (sizeof("component:") - 1 + NAME_BYTES)
 
 // Which struct an option's field is in.
@@ -26,9 +26,10 @@ struct config_option {
 	size_t offset;        // in struct config, or in struct config_component
 	const char *fallback; // read like a value; where `divisor`: only what the manual says
 	const char *driver;   // whose key it is, with "or" between two; NULL: any
-	// Durations: what is allowed, and where the default is a part of the one at `base` in struct config, which.
-	int64_t low_ns;
-	int64_t high_ns;
+	// Durations and numbers: what is allowed, and where the default is a part of the one at `base` in struct
+	// config, which.
+	int64_t low;
+	int64_t high;
 	size_t base;
 	int64_t divisor; // 0: none
 };
@@ -74,8 +75,10 @@ void *config_section_fields(const struct config_load *load, const struct config_
 void config_report(const struct config_load *load, unsigned line, const char *section, const char *key,
 	const char *format, ...) PRINTF_LIKE(5, 6);
 
-// config_group.c: the default stop_grace is shared by a group; its name has to be nobody else's.
+// config_group.c: what a group's components leave out, they have from each other; its name has to be nobody else's, and
+// they have to agree on who is to lead it.
 void config_share_grace(const struct config *config, struct config_component *component);
+void config_share_preference(const struct config_load *load, const struct config_section *section);
 void config_check_group(const struct config_load *load, const struct config_section *section);
 
 // Gives what is not in the file its default, and holds all of it against each other (W24).

@@ -187,7 +187,7 @@ static void clear_conninfo(void *field)
 	*conninfo = NULL;
 }
 
-const struct config_kind config_conninfo = {parse_conninfo, print_conninfo, clear_conninfo};
+const struct config_kind config_conninfo = {parse_conninfo, print_conninfo, clear_conninfo, sizeof(char *)};
 
 // ---- password file ----
 

@@ -19,9 +19,11 @@
 #define PORT_DIGITS 5
 #define SOCKET_PATH_BYTES sizeof((struct sockaddr_un *)NULL)->sun_path
 
-// More would be refused by every option's range; this keeps the multiplication within 64 bits.
+// More would be refused by every option's range.
 #define DURATION_DIGITS 7
 #define ID_DIGITS 10
+// Fits any kind of number; ranges say more.
+#define NUMBER_DIGITS 9
 
 #define SAY(why, ...) snprintf(why, CONFIG_WHY_BYTES, __VA_ARGS__)
 
@@ -151,8 +153,8 @@ static int parse_name(const char *text, const struct config_env *env, void *fiel
 	return take_string(text, field, why);
 }
 
-const struct config_kind config_name = {parse_name, print_string, clear_string};
-const struct config_kind config_node = {parse_node, print_string, clear_string};
+const struct config_kind config_name = {parse_name, print_string, clear_string, sizeof(char *)};
+const struct config_kind config_node = {parse_node, print_string, clear_string, sizeof(char *)};
 
 // ---- path ----
 
@@ -213,7 +215,7 @@ static int parse_path(const char *text, const struct config_env *env, void *fiel
 	return 0;
 }
 
-const struct config_kind config_path = {parse_path, print_string, clear_string};
+const struct config_kind config_path = {parse_path, print_string, clear_string, sizeof(char *)};
 
 // ---- group, users ----
 
@@ -249,58 +251,59 @@ static int parse_group(const char *text, const struct config_env *env, void *fie
 	return take_string(text, field, why);
 }
 
-const struct config_kind config_group = {parse_group, print_string, clear_string};
+const struct config_kind config_group = {parse_group, print_string, clear_string, sizeof(char *)};
 
-static void clear_users(void *field)
+static void clear_ids(void *field)
 {
-	struct config_users *users = field;
-	for (size_t i = 0; i < users->count; i++)
-		free(users->items[i].name);
-	free(users->items);
-	*users = (struct config_users){0};
+	struct config_ids *ids = field;
+	for (size_t i = 0; i < ids->count; i++)
+		free(ids->items[i].name);
+	free(ids->items);
+	*ids = (struct config_ids){0};
 }
 
-static int find_user(const char *name, uid_t *ret, char *why)
+static int find_user(const char *name, id_t *ret)
 {
 	if (parse_id(name, ret))
 		return 0;
 	const struct passwd *entry = getpwnam(name);
-	if (entry == NULL) {
-		SAY(why, "there is no user \"%.80s\"; names of existing users, or numbers, with commas between them",
-			name);
-		return -EINVAL;
-	}
+	if (entry == NULL)
+		return -ENOENT;
 	*ret = entry->pw_uid;
 	return 0;
 }
 
-static int add_user(struct config_users *users, const char *name, char *why)
+// "user" or "group".
+typedef int find_id_fn(const char *name, id_t *ret);
+
+static int add_id(struct config_ids *ids, const char *name, find_id_fn *find, const char *what, char *why)
 {
-	if (users->count == CONFIG_USERS_MAX) {
-		SAY(why, "more than %d users", CONFIG_USERS_MAX);
+	if (ids->count == CONFIG_USERS_MAX) {
+		SAY(why, "more than %d %ss", CONFIG_USERS_MAX, what);
 		return -EINVAL;
 	}
-	struct config_user user;
-	int result = find_user(name, &user.uid, why);
-	if (result == 0)
-		result = take_string(name, &user.name, why);
+	struct config_id id;
+	if (find(name, &id.id) < 0) {
+		SAY(why, "there is no %s \"%.80s\"; names of existing %ss, or numbers, with commas between them", what,
+			name, what);
+		return -EINVAL;
+	}
+	int result = take_string(name, &id.name, why);
 	if (result < 0)
 		return result;
-	struct config_user *items = realloc(users->items, (users->count + 1) * sizeof *items);
+	struct config_id *items = realloc(ids->items, (ids->count + 1) * sizeof *items);
 	if (items == NULL) {
 		SAY(why, "out of memory");
-		free(user.name);
+		free(id.name);
 		return -ENOMEM;
 	}
-	users->items = items;
-	items[users->count++] = user;
+	ids->items = items;
+	items[ids->count++] = id;
 	return 0;
 }
 
-static int parse_users(const char *text, const struct config_env *env, void *field, char why[static CONFIG_WHY_BYTES])
+static int parse_ids(const char *text, struct config_ids *ids, find_id_fn *find, const char *what, char *why)
 {
-	(void)env;
-	struct config_users *users = field;
 	char *copy = strdup(text);
 	if (copy == NULL)
 		return -ENOMEM;
@@ -308,36 +311,115 @@ static int parse_users(const char *text, const struct config_env *env, void *fie
 	char *rest;
 	for (char *name = strtok_r(copy, ", \t", &rest); name != NULL && result == 0;
 		name = strtok_r(NULL, ", \t", &rest))
-		result = add_user(users, name, why);
+		result = add_id(ids, name, find, what, why);
 	free(copy);
 	// An empty list could be read as everybody or as nobody.
-	if (result == 0 && users->count == 0) {
-		SAY(why, "no name; names of users with commas between them, or no such line for whoever can open the "
-			 "socket");
+	if (result == 0 && ids->count == 0) {
+		SAY(why,
+			"no name; names of %ss with commas between them, or no such line for whoever can open the "
+			"socket",
+			what);
 		result = -EINVAL;
 	}
 	if (result < 0)
-		clear_users(users);
+		clear_ids(ids);
 	return result;
 }
 
-static int print_users(const void *field, char **ret_text)
+static int parse_users(const char *text, const struct config_env *env, void *field, char why[static CONFIG_WHY_BYTES])
 {
-	const struct config_users *users = field;
+	(void)env;
+	return parse_ids(text, field, find_user, "user", why);
+}
+
+static int parse_groups(const char *text, const struct config_env *env, void *field, char why[static CONFIG_WHY_BYTES])
+{
+	(void)env;
+	return parse_ids(text, field, config_find_group, "group", why);
+}
+
+static int print_ids(const void *field, char **ret_text)
+{
+	const struct config_ids *ids = field;
 	*ret_text = NULL;
-	if (users->count == 0)
+	if (ids->count == 0)
 		return 0;
 	size_t size;
 	FILE *out = open_memstream(ret_text, &size);
 	if (out == NULL)
 		return -errno;
-	for (size_t i = 0; i < users->count; i++)
-		fprintf(out, "%s%s", i > 0 ? ", " : "", users->items[i].name);
+	for (size_t i = 0; i < ids->count; i++)
+		fprintf(out, "%s%s", i > 0 ? ", " : "", ids->items[i].name);
 	char why[CONFIG_WHY_BYTES];
 	return finish_stream(out, 0, ret_text, why);
 }
 
-const struct config_kind config_users = {parse_users, print_users, clear_users};
+const struct config_kind config_users = {parse_users, print_ids, clear_ids, sizeof(struct config_ids)};
+const struct config_kind config_groups = {parse_groups, print_ids, clear_ids, sizeof(struct config_ids)};
+
+// ---- number, choice ----
+
+static int parse_whole(const char *text, int64_t *ret, char *why)
+{
+	const char *digits = text + (*text == '-');
+	const size_t count = strspn(digits, "0123456789");
+	if (count == 0 || count > NUMBER_DIGITS || digits[count] != '\0') {
+		SAY(why, "\"%.80s\" is no whole number, such as 100", text);
+		return -EINVAL;
+	}
+	*ret = strtoll(text, NULL, 10);
+	return 0;
+}
+
+static int parse_count(const char *text, const struct config_env *env, void *field, char why[static CONFIG_WHY_BYTES])
+{
+	(void)env;
+	return parse_whole(text, field, why);
+}
+
+static int print_count(const void *field, char **ret_text)
+{
+	return asprintf(ret_text, "%" PRId64, *(const int64_t *)field) >= 0 ? 0 : -ENOMEM;
+}
+
+const struct config_kind config_count = {parse_count, print_count, NULL, sizeof(int64_t)};
+
+static int parse_number(const char *text, const struct config_env *env, void *field, char why[static CONFIG_WHY_BYTES])
+{
+	int64_t number;
+	(void)env;
+	const int result = parse_whole(text, &number, why);
+	if (result == 0)
+		*(int32_t *)field = (int32_t)number;
+	return result;
+}
+
+static int print_number(const void *field, char **ret_text)
+{
+	return asprintf(ret_text, "%" PRId32, *(const int32_t *)field) >= 0 ? 0 : -ENOMEM;
+}
+
+const struct config_kind config_number = {parse_number, print_number, NULL, sizeof(int32_t)};
+
+static int parse_unless(const char *text, const struct config_env *env, void *field, char why[static CONFIG_WHY_BYTES])
+{
+	(void)env;
+	const bool yes = strcmp(text, "yes") == 0;
+	if (!yes && strcmp(text, "no") != 0) {
+		SAY(why, "\"%.80s\" is neither; yes or no", text);
+		return -EINVAL;
+	}
+	*(bool *)field = !yes;
+	return 0;
+}
+
+static int print_unless(const void *field, char **ret_text)
+{
+	*ret_text = strdup(*(const bool *)field ? "no" : "yes");
+	return *ret_text != NULL ? 0 : -ENOMEM;
+}
+
+const struct config_kind config_unless = {parse_unless, print_unless, NULL, sizeof(bool)};
 
 // ---- mode, level, driver, schema ----
 
@@ -359,7 +441,7 @@ static int print_mode(const void *field, char **ret_text)
 	return asprintf(ret_text, "%04o", (unsigned)*(const mode_t *)field) >= 0 ? 0 : -ENOMEM;
 }
 
-const struct config_kind config_mode = {parse_mode, print_mode, NULL};
+const struct config_kind config_mode = {parse_mode, print_mode, NULL, sizeof(mode_t)};
 
 static int parse_level(const char *text, const struct config_env *env, void *field, char why[static CONFIG_WHY_BYTES])
 {
@@ -376,7 +458,7 @@ static int print_level(const void *field, char **ret_text)
 	return *ret_text != NULL ? 0 : -ENOMEM;
 }
 
-const struct config_kind config_level = {parse_level, print_level, NULL};
+const struct config_kind config_level = {parse_level, print_level, NULL, sizeof(enum log_level)};
 
 static bool is_in_list(const char *list, const char *word)
 {
@@ -399,7 +481,7 @@ static int parse_driver(const char *text, const struct config_env *env, void *fi
 	return -EINVAL;
 }
 
-const struct config_kind config_driver = {parse_driver, print_string, clear_string};
+const struct config_kind config_driver = {parse_driver, print_string, clear_string, sizeof(char *)};
 
 // Empty: not set.
 static int parse_schema(const char *text, const struct config_env *env, void *field, char why[static CONFIG_WHY_BYTES])
@@ -417,7 +499,7 @@ static int parse_schema(const char *text, const struct config_env *env, void *fi
 	return -EINVAL;
 }
 
-const struct config_kind config_schema = {parse_schema, print_string, clear_string};
+const struct config_kind config_schema = {parse_schema, print_string, clear_string, sizeof(char *)};
 
 // ---- where to listen ----
 
@@ -460,7 +542,7 @@ static int parse_listen(const char *text, const struct config_env *env, void *fi
 	return -EINVAL;
 }
 
-const struct config_kind config_listen = {parse_listen, print_string, clear_string};
+const struct config_kind config_listen = {parse_listen, print_string, clear_string, sizeof(char *)};
 
 // ---- any other text ----
 
@@ -473,7 +555,7 @@ static int parse_text(const char *text, const struct config_env *env, void *fiel
 	return -EINVAL;
 }
 
-const struct config_kind config_text = {parse_text, print_string, clear_string};
+const struct config_kind config_text = {parse_text, print_string, clear_string, sizeof(char *)};
 
 // ---- duration ----
 
@@ -481,6 +563,8 @@ static const struct {
 	const char *name;
 	int64_t ns;
 } units[] = {
+	{"d", 24 * 3600 * NS_PER_S},
+	{"h", 3600 * NS_PER_S},
 	{"m", 60 * NS_PER_S},
 	{"s", NS_PER_S},
 	{"ms", NS_PER_MS},
@@ -491,23 +575,28 @@ int config_parse_duration(const char *text, int64_t *ret_ns, char why[static CON
 	const size_t digits = strspn(text, "0123456789");
 	const char *unit = text + digits;
 	if (digits == strlen(text) && digits > 0) {
-		SAY(why, "%.20s has no unit; write %.20ss, or with ms or m", text, text);
+		SAY(why, "%.20s has no unit; write %.20ss, or with ms, m, h or d", text, text);
 		return -EINVAL;
 	}
 	for (size_t i = 0; i < COUNT_OF(units) && digits > 0 && digits <= DURATION_DIGITS; i++) {
 		if (strcmp(unit, units[i].name) != 0)
 			continue;
-		*ret_ns = strtoll(text, NULL, 10) * units[i].ns;
+		if (__builtin_mul_overflow(strtoll(text, NULL, 10), units[i].ns, ret_ns))
+			*ret_ns = INT64_MAX; // beyond every range
 		return 0;
 	}
-	SAY(why, "\"%.80s\" is no duration; a whole number and ms, s or m, such as 2s", text);
+	SAY(why, "\"%.80s\" is no duration; a whole number and ms, s, m, h or d, such as 2s", text);
 	return -EINVAL;
 }
 
 void config_format_duration(int64_t ns, char ret_text[static CONFIG_DURATION_SIZE])
 {
 	size_t i = 0;
-	while (i < COUNT_OF(units) - 1 && (ns == 0 || ns % units[i].ns != 0))
+	if (ns == 0) {
+		snprintf(ret_text, CONFIG_DURATION_SIZE, "0s");
+		return;
+	}
+	while (i < COUNT_OF(units) - 1 && ns % units[i].ns != 0)
 		i++;
 	snprintf(ret_text, CONFIG_DURATION_SIZE, "%" PRId64 "%s", ns / units[i].ns, units[i].name);
 }
@@ -527,4 +616,25 @@ static int print_duration(const void *field, char **ret_text)
 	return *ret_text != NULL ? 0 : -ENOMEM;
 }
 
-const struct config_kind config_duration = {parse_duration, print_duration, NULL};
+const struct config_kind config_duration = {parse_duration, print_duration, NULL, sizeof(int64_t)};
+
+// ---- ranges ----
+
+bool config_in_range(const struct config_kind *kind, const void *field, int64_t low, int64_t high,
+	char ret_limits[static CONFIG_WHY_BYTES])
+{
+	char first[CONFIG_DURATION_SIZE], last[CONFIG_DURATION_SIZE];
+	const bool limited = kind == &config_duration || kind == &config_count || kind == &config_number;
+	if (!limited)
+		return true;
+	const int64_t value = kind == &config_number ? *(const int32_t *)field : *(const int64_t *)field;
+	if (value >= low && value <= high)
+		return true;
+	config_format_duration(low, first);
+	config_format_duration(high, last);
+	if (kind == &config_duration)
+		SAY(ret_limits, "%s to %s", first, last);
+	else
+		SAY(ret_limits, "%" PRId64 " to %" PRId64, low, high);
+	return false;
+}

@@ -15,6 +15,7 @@ struct config_kind {
 	// set, or -errno.
 	int (*print)(const void *field, char **ret_text);
 	void (*clear)(void *field); // NULL: it owns nothing
+	size_t size;                // of the field
 };
 
 extern const struct config_kind config_name;
@@ -29,10 +30,18 @@ extern const struct config_kind config_schema;   // char *
 extern const struct config_kind config_text;     // char *
 extern const struct config_kind config_listen;   // char *
 extern const struct config_kind config_duration; // int64_t
-extern const struct config_kind config_users;    // struct config_users
+extern const struct config_kind config_count;    // int64_t
+extern const struct config_kind config_number;   // int32_t
+extern const struct config_kind config_unless;   // bool: true for no
+extern const struct config_kind config_users;    // struct config_ids
+extern const struct config_kind config_groups;   // struct config_ids
 
 // The id of a group that is named or numbered; 0 or -ENOENT.
 int config_find_group(const char *text, gid_t *ret) MUST_CHECK;
+
+// Whether the field is within the limits, where its kind has any; else what they are.
+bool config_in_range(const struct config_kind *kind, const void *field, int64_t low, int64_t high,
+	char ret_limits[static CONFIG_WHY_BYTES]);
 
 // 0 or -EINVAL. A bare number is refused.
 int config_parse_duration(const char *text, int64_t *ret_ns, char why[static CONFIG_WHY_BYTES]) MUST_CHECK;

@@ -58,12 +58,6 @@ int agent_reserve(struct agent *agent, const struct config *config)
 	return error;
 }
 
-static bool same_timing(const struct config_component *a, const struct config_component *b)
-{
-	return a->stop_grace_ns == b->stop_grace_ns && a->start_timeout_ns == b->start_timeout_ns &&
-	       a->cooldown_ns == b->cooldown_ns;
-}
-
 static void configure_lease(struct agent *agent, uint32_t lease, const struct config_component *component)
 {
 	struct election_lease_timing timing = agent_lease_timing(component);
@@ -95,7 +89,7 @@ void agent_configure(struct agent *agent, const struct config *config)
 	for (uint32_t i = 0; i < count; i++) {
 		const struct config_component *now = &config->components[i];
 		bool same = i < known && before->components[i].removed == now->removed &&
-			    (now->removed || same_timing(&before->components[i], now));
+			    (now->removed || config_same_timing(&before->components[i], now));
 		if (!same)
 			configure_lease(agent, i, now);
 	}

@@ -83,6 +83,16 @@ static void journal_incarnation(const struct agent *agent)
 			log_text("does", believed ? NULL : "claims nothing for a lease")));
 }
 
+static void journal_paused(const struct agent *agent)
+{
+	const struct election *election = &agent->election;
+	if (election->paused)
+		log_warning("paused", log_text("through", election->paused_by),
+			log_text("does", "leaders stay, nobody is elected"));
+	else
+		log_info("pause-ended", log_text("does", "elects again"));
+}
+
 void journal_note(struct agent *agent, const struct election_note *note)
 {
 	switch (note->type) {
@@ -101,14 +111,16 @@ void journal_note(struct agent *agent, const struct election_note *note)
 	case NOTE_LEADER:
 		journal_leader(agent, note);
 		break;
+	case NOTE_PAUSED:
+		journal_paused(agent);
+		break;
 	case NOTE_GRANTED:
 	case NOTE_EXTENDED:
 	case NOTE_REVOKED:
 	case NOTE_STARTED:
 	case NOTE_CLEARED:
 	case NOTE_SEAT_VACANT:
-	case NOTE_PAUSED:
-	case NOTE_OPERATED:
+	case NOTE_OPERATED: // the server knows who asked
 	default:
 		break;
 	}

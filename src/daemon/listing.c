@@ -47,6 +47,8 @@ bool server_row(const struct server *server, uint32_t index, struct server_row *
 	const struct election_lease *lease = &election->leases[index], *head = election_head(election, index);
 	if (!server_shows(server, index))
 		return false;
+	const struct post *post = &server->posts[index];
+	const char *group = server->setup.config->components[index].group;
 	int64_t now = clock_now_ns();
 	bool valid = election_token_valid(&lease->token, now);
 	*ret = (struct server_row){
@@ -58,10 +60,14 @@ bool server_row(const struct server *server, uint32_t index, struct server_row *
 		.valid = valid,
 		.ttl_ns = valid ? lease->token.deadline - now : 0,
 		.worker = seat_state_name(lease->seat),
-		.workers = server->posts[index].workers,
+		.workers = post->workers,
 		.store = election->answered ? server_outcome_name(election->outcome) : "starting",
 		.error = server->setup.store_text,
 		.node = server->setup.config->node,
+		.group = group ? group : "",
+		.paused = election->paused_by,
+		.reason = post->reason == REASON_NONE ? "" : election_reason_name(post->reason),
+		.message = post->seated ? post->seated->message : "",
 	};
 	return true;
 }
@@ -71,8 +77,10 @@ static void put_row(struct client *client, uint32_t index)
 {
 	struct server_row row;
 	struct line_writer writer;
+	char candidates[CANDIDATES_TEXT_SIZE];
 	if (!server_row(client->server, index, &row))
 		return;
+	candidates_format(client->server, index, candidates);
 	line_begin(&writer, &client->output, wire_word_name(WIRE_ROW));
 	line_field(&writer, "component", row.component);
 	line_field(&writer, "role", row.role);
@@ -85,6 +93,11 @@ static void put_row(struct client *client, uint32_t index)
 	line_field(&writer, "store", row.store);
 	line_field(&writer, "error", row.error);
 	line_field(&writer, "node", row.node);
+	line_field(&writer, "group", row.group);
+	line_field(&writer, "paused", row.paused);
+	line_field(&writer, "candidates", candidates);
+	line_field(&writer, "reason", row.reason);
+	line_field(&writer, "message", row.message);
 	client_end_line(client, &writer);
 }
 

@@ -161,6 +161,8 @@ static void store_settings(const struct config *config, struct store_config *ret
 	*ret = (struct store_config){
 		.node = config->node,
 		.timeout_ns = config->store.timeout_ns,
+		.history_count = config->store.history_count,
+		.history_ms = config->store.history_age_ns / NS_PER_MS,
 		.conninfo = config->store.conninfo,
 		.password = config->store.password,
 		.schema = config->store.schema,

@@ -10,19 +10,8 @@
 
 static bool takes_restart(const struct config_option *option)
 {
-	return option->scope != CONFIG_COMPONENT && option->kind != &config_level;
-}
-
-static size_t size_of(const struct config_option *option)
-{
-	if (option->kind == &config_duration)
-		return sizeof(int64_t);
-	return option->kind == &config_mode ? sizeof(mode_t) : sizeof(char *);
-}
-
-static bool is_text(const struct config_option *option)
-{
-	return option->kind != &config_duration && option->kind != &config_mode;
+	bool now = option->kind == &config_level || option->offset == offsetof(struct config, admin_group);
+	return option->scope != CONFIG_COMPONENT && !now;
 }
 
 static bool same_text(const char *a, const char *b)
@@ -33,9 +22,10 @@ static bool same_text(const char *a, const char *b)
 static bool same_value(const struct config_option *option, const struct config *a, const struct config *b)
 {
 	const void *in_a = (const char *)a + option->offset, *in_b = (const char *)b + option->offset;
-	if (is_text(option))
+	// Of [tenure], [store] and [http] only texts own anything.
+	if (option->kind->clear)
 		return same_text(*(char *const *)in_a, *(char *const *)in_b);
-	return memcmp(in_a, in_b, size_of(option)) == 0;
+	return memcmp(in_a, in_b, option->kind->size) == 0;
 }
 
 static void add_restart(struct reload_report *report, const char *component, const char *key)
@@ -70,7 +60,7 @@ void reload_keep(struct config *current, struct config *next)
 	for (size_t i = 0; i < config_option_count(); i++) {
 		const struct config_option *option = config_option_at(i);
 		if (takes_restart(option))
-			swap((char *)current + option->offset, (char *)next + option->offset, size_of(option));
+			swap((char *)current + option->offset, (char *)next + option->offset, option->kind->size);
 	}
 	swap(&current->store.password, &next->store.password, sizeof(char *));
 	swap(&current->socket_gid, &next->socket_gid, sizeof(gid_t));
@@ -104,20 +94,19 @@ static struct config_component *find(struct config_component *const *sorted, siz
 	return found ? *found : NULL;
 }
 
-static bool same_users(const struct config_users *a, const struct config_users *b)
+static bool same_ids(const struct config_ids *a, const struct config_ids *b)
 {
 	if (a->count != b->count)
 		return false;
 	for (size_t i = 0; i < a->count; i++)
-		if (a->items[i].uid != b->items[i].uid)
+		if (a->items[i].id != b->items[i].id)
 			return false;
 	return true;
 }
 
 static bool same_component(const struct config_component *a, const struct config_component *b)
 {
-	return a->stop_grace_ns == b->stop_grace_ns && a->start_timeout_ns == b->start_timeout_ns &&
-	       a->cooldown_ns == b->cooldown_ns && same_users(&a->users, &b->users);
+	return config_same_timing(a, b) && same_ids(&a->users, &b->users) && same_ids(&a->groups, &b->groups);
 }
 
 // The file was checked against its own [store], and the one that is in effect may be another.
@@ -193,7 +182,8 @@ static int merge(const struct config *current, struct config *next, struct confi
 		merged[i].name = kept.name;
 		merged[i].group = kept.group;
 		after->group = NULL;
-		after->users = (struct config_users){0};
+		after->users = (struct config_ids){0};
+		after->groups = (struct config_ids){0};
 		after->removed = true; // taken
 	}
 	for (size_t i = 0; i < next->component_count; i++) {

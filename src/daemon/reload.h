@@ -11,7 +11,7 @@
 struct reload_report {
 	uint32_t added;
 	uint32_t removed;
-	uint32_t changed; // components with other timings or users
+	uint32_t changed; // components that the file has other things of
 	// The keys of [tenure] and [store], and the components' stop_grace that only fits to those, that are not what
 	// the file says until a restart; commas between them, "" where there are none.
 	char restart[RELOAD_RESTART_BYTES];

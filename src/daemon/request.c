@@ -10,16 +10,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-struct request {
-	struct client *client;
-	struct server *server;
-	const struct line *line;
-	uint32_t lease; // of the component that the line names
-};
-
 typedef void request_fn(struct request *request);
 
-static void fail(const struct request *request, enum wire_code code, const char *message)
+void request_fail(const struct request *request, enum wire_code code, const char *message)
 {
 	client_error(request->client, code, message);
 }
@@ -60,29 +53,29 @@ static bool take_component(struct request *request)
 {
 	const char *name;
 	if (line_string(request->line, "component", &name) < 0) {
-		fail(request, WIRE_CODE_SYNTAX, "component= is missing");
+		request_fail(request, WIRE_CODE_SYNTAX, "component= is missing");
 		return false;
 	}
 	if (server_find_component(request->server, name, &request->lease) < 0) {
-		fail(request, WIRE_CODE_UNKNOWN_COMPONENT, "no such component is configured here");
+		request_fail(request, WIRE_CODE_UNKNOWN_COMPONENT, "no such component is configured here");
 		return false;
 	}
 	return true;
 }
 
 // One that is configured: what was removed keeps its name for the workers that it had.
-static bool take_shown_component(struct request *request)
+bool request_take_component(struct request *request)
 {
 	if (!take_component(request))
 		return false;
 	if (server_shows(request->server, request->lease))
 		return true;
-	fail(request, WIRE_CODE_UNKNOWN_COMPONENT, "that component is configured here no more");
+	request_fail(request, WIRE_CODE_UNKNOWN_COMPONENT, "that component is configured here no more");
 	return false;
 }
 
 // `ret` is left alone where there is no such field.
-static bool take_number(const struct request *request, const char *key, int64_t least, int64_t most, int64_t *ret)
+bool request_take_number(const struct request *request, const char *key, int64_t least, int64_t most, int64_t *ret)
 {
 	int64_t value;
 	char message[128];
@@ -92,7 +85,7 @@ static bool take_number(const struct request *request, const char *key, int64_t 
 	if (error < 0 || value < least || value > most) {
 		snprintf(message, sizeof message, "%s= takes a number from %lld to %lld", key, (long long)least,
 			(long long)most);
-		fail(request, WIRE_CODE_SYNTAX, message);
+		request_fail(request, WIRE_CODE_SYNTAX, message);
 		return false;
 	}
 	*ret = value;
@@ -106,7 +99,7 @@ static bool take_term(const struct request *request, bool needed, uint64_t *ret)
 	if (error == -ENOENT && !needed)
 		return true;
 	if (error < 0 || term == 0) {
-		fail(request, WIRE_CODE_SYNTAX,
+		request_fail(request, WIRE_CODE_SYNTAX,
 			error == -ENOENT ? "term= is missing" : "term= takes a positive number");
 		return false;
 	}
@@ -121,10 +114,10 @@ static void do_hello(struct request *request)
 	int64_t version = WIRE_VERSION;
 	char session[UUID_TEXT_SIZE] = "";
 	struct line_writer writer;
-	if (!take_number(request, "version", 0, INT32_MAX, &version))
+	if (!request_take_number(request, "version", 0, INT32_MAX, &version))
 		return;
 	if (version != WIRE_VERSION) {
-		fail(request, WIRE_CODE_VERSION, "version 1 is spoken here");
+		request_fail(request, WIRE_CODE_VERSION, "version 1 is spoken here");
 		return;
 	}
 	if (!uuid_is_none(&election->session))
@@ -142,18 +135,21 @@ static void do_hello(struct request *request)
 // S7: the peer is who the kernel says it is.
 static bool may_join(const struct request *request)
 {
-	const struct config_users *users = &request->server->setup.config->components[request->lease].users;
-	for (size_t i = 0; i < users->count; i++)
-		if (users->items[i].uid == request->client->peer.uid)
+	const struct config_component *component = &request->server->setup.config->components[request->lease];
+	for (size_t i = 0; i < component->users.count; i++)
+		if (component->users.items[i].id == request->client->peer.uid)
 			return true;
-	return users->count == 0;
+	for (size_t i = 0; i < component->groups.count; i++)
+		if (client_is_in_group(request->client, component->groups.items[i].id))
+			return true;
+	return component->users.count + component->groups.count == 0;
 }
 
 static bool take_extend(const struct request *request, bool *ret)
 {
 	const char *text = line_text(request->line, "extend");
 	if (*text != '\0' && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0) {
-		fail(request, WIRE_CODE_SYNTAX, "extend= takes yes or no");
+		request_fail(request, WIRE_CODE_SYNTAX, "extend= takes yes or no");
 		return false;
 	}
 	*ret = strcmp(text, "no") != 0;
@@ -165,25 +161,27 @@ static void do_join(struct request *request)
 	struct election_event event = {.type = ELECTION_JOIN};
 	int64_t heartbeat_ms = 0;
 	bool extend = true;
-	if (!take_shown_component(request) || !take_extend(request, &extend) ||
+	if (!request_take_component(request) || !take_extend(request, &extend) ||
 		!take_term(request, false, &event.term) ||
-		!take_number(request, "heartbeat_ms", SERVER_HEARTBEAT_MS_MIN, SERVER_HEARTBEAT_MS_MAX, &heartbeat_ms))
+		!request_take_number(
+			request, "heartbeat_ms", SERVER_HEARTBEAT_MS_MIN, SERVER_HEARTBEAT_MS_MAX, &heartbeat_ms))
 		return;
 	event.lease = request->lease;
 	event.heartbeat_ns = heartbeat_ms * NS_PER_MS;
 	if (!may_join(request)) {
 		log_warning("join-denied", log_text("component", server_component(request->server, request->lease)),
 			log_int("pid", request->client->peer.pid), log_int("uid", request->client->peer.uid));
-		fail(request, WIRE_CODE_DENIED, "this user may not join; see users= of the component");
+		request_fail(
+			request, WIRE_CODE_DENIED, "this user may not join; see users= and groups= of the component");
 	} else if (request->server->setup.slots[request->lease] < 0) {
 		// A term that the page does not show would be released by the next daemon while it is valid (W3).
-		fail(request, WIRE_CODE_TOO_MANY, "the terms page has no slot left; stop and start tenured");
+		request_fail(request, WIRE_CODE_TOO_MANY, "the terms page has no slot left; stop and start tenured");
 	} else if (seats_find(request->client, request->lease)) {
-		fail(request, WIRE_CODE_BUSY, "this connection has joined already");
+		request_fail(request, WIRE_CODE_BUSY, "this connection has joined already");
 	} else if (request->client->member_count >= request->server->setup.limits.joins) {
-		fail(request, WIRE_CODE_TOO_MANY, "too many components on one connection");
+		request_fail(request, WIRE_CODE_TOO_MANY, "too many components on one connection");
 	} else if (seats_join(request->client, &event, extend) < 0) {
-		fail(request, WIRE_CODE_UNAVAILABLE, "out of memory");
+		request_fail(request, WIRE_CODE_UNAVAILABLE, "out of memory");
 	}
 }
 
@@ -194,10 +192,14 @@ static bool step_word(struct request *request, struct election_event *event)
 		return false;
 	struct member *member = seats_find(request->client, request->lease);
 	if (!member || !member->seated) {
-		fail(request, WIRE_CODE_NOT_JOINED, "another worker, or none, has this seat");
+		request_fail(request, WIRE_CODE_NOT_JOINED, "another worker, or none, has this seat");
 		return false;
 	}
 	event->lease = request->lease;
+	const char *message;
+	if (line_string(request->line, "message", &message) == 0 &&
+		event->term == request->server->setup.election->leases[event->lease].token.term)
+		seats_note(member, message);
 	seats_step(request->client, event);
 	return true;
 }
@@ -218,10 +220,10 @@ static void do_stopped(struct request *request)
 		request, &(struct election_event){.type = ELECTION_STOPPED, .cooldown_ns = ELECTION_COOLDOWN_DEFAULT});
 }
 
-static bool take_cooldown(const struct request *request, int64_t *ret_ns)
+bool request_take_cooldown(const struct request *request, int64_t *ret_ns)
 {
 	int64_t cooldown_ms = -1;
-	if (!take_number(request, "cooldown_ms", 0, SERVER_COOLDOWN_MS_MAX, &cooldown_ms))
+	if (!request_take_number(request, "cooldown_ms", 0, SERVER_COOLDOWN_MS_MAX, &cooldown_ms))
 		return false;
 	*ret_ns = cooldown_ms >= 0 ? cooldown_ms * NS_PER_MS : ELECTION_COOLDOWN_DEFAULT;
 	return true;
@@ -231,7 +233,7 @@ static void do_yield(struct request *request)
 {
 	const char *reason = line_text(request->line, "reason");
 	struct election_event event = {.type = ELECTION_YIELD};
-	if (take_cooldown(request, &event.cooldown_ns) && step_word(request, &event) && *reason != '\0')
+	if (request_take_cooldown(request, &event.cooldown_ns) && step_word(request, &event) && *reason != '\0')
 		log_info("yield", log_text("component", server_component(request->server, request->lease)),
 			log_uint("term", event.term), log_text("reason", reason));
 }
@@ -244,7 +246,7 @@ static void do_leave(struct request *request)
 	if (member)
 		seats_leave(member);
 	else
-		fail(request, WIRE_CODE_NOT_JOINED, "this connection has not joined");
+		request_fail(request, WIRE_CODE_NOT_JOINED, "this connection has not joined");
 }
 
 static void do_check(struct request *request)
@@ -273,7 +275,7 @@ static void begin_listing(struct request *request, enum listing_kind kind)
 	request->client->watches_all |= all && kind == LISTING_WATCH;
 	if (all)
 		listing_begin(request->client, kind, 0, server_component_count(request->server));
-	else if (take_shown_component(request))
+	else if (request_take_component(request))
 		listing_begin(request->client, kind, request->lease, request->lease + 1);
 }
 
@@ -287,48 +289,19 @@ static void do_watch(struct request *request)
 	begin_listing(request, LISTING_WATCH);
 }
 
-// The daemon's own user and root.
-static bool may_manage(const struct request *request)
+// The daemon's own user, root, and the members of admin_group (S7).
+bool request_may_manage(const struct request *request)
 {
 	uid_t uid = request->client->peer.uid;
-	if (uid == 0 || uid == geteuid())
+	gid_t admins = request->server->setup.config->admin_gid;
+	bool is_admin = admins != (gid_t)-1 && client_is_in_group(request->client, admins);
+	if (uid == 0 || uid == geteuid() || is_admin)
 		return true;
 	log_warning("request-denied", log_text("request", request->line->word),
 		log_int("pid", request->client->peer.pid), log_int("uid", uid));
-	fail(request, WIRE_CODE_DENIED, "only root and the daemon's own user may ask for that");
+	request_fail(request, WIRE_CODE_DENIED,
+		"only root, the daemon's own user and members of admin_group may ask for that");
 	return false;
-}
-
-// Why there is nothing to resign here.
-static void refuse_resign(struct request *request, const struct election_lease *lease)
-{
-	char message[160];
-	bool led = lease->seen && !uuid_is_none(&lease->row.holder) && lease->row.holder_alive;
-	if (lease->state == LEASE_DRAINING || lease->state == LEASE_RELEASING)
-		snprintf(message, sizeof message, "the term that was led here is about to end already");
-	else if (led)
-		snprintf(message, sizeof message, "another node leads: %s; ask there", lease->row.node);
-	else
-		snprintf(message, sizeof message, "nobody leads it");
-	fail(request, WIRE_CODE_UNAVAILABLE, message);
-}
-
-// S2, at the daemon that leads.
-static void do_resign(struct request *request)
-{
-	struct election_event event = {.type = ELECTION_RESIGN};
-	if (!may_manage(request) || !take_shown_component(request) || !take_cooldown(request, &event.cooldown_ns))
-		return;
-	event.lease = request->lease;
-	const struct election_lease *lease = election_head(request->server->setup.election, event.lease);
-	if (lease->state != LEASE_LEADING) {
-		refuse_resign(request, lease);
-		return;
-	}
-	log_info("resign", log_text("component", server_component(request->server, event.lease)),
-		log_uint("term", lease->held_term), log_int("pid", request->client->peer.pid),
-		log_int("uid", request->client->peer.uid));
-	seats_step(request->client, &event);
 }
 
 static void do_reload(struct request *request)
@@ -336,14 +309,14 @@ static void do_reload(struct request *request)
 	const struct server_setup *setup = &request->server->setup;
 	struct reload_report report = {0};
 	struct line_writer writer;
-	if (!may_manage(request))
+	if (!request_may_manage(request))
 		return;
 	if (!setup->reload) {
-		fail(request, WIRE_CODE_UNAVAILABLE, "nothing to reload");
+		request_fail(request, WIRE_CODE_UNAVAILABLE, "nothing to reload");
 		return;
 	}
 	if (setup->reload(setup->reload_userdata, &report) < 0) {
-		fail(request, WIRE_CODE_UNAVAILABLE, report.error);
+		request_fail(request, WIRE_CODE_UNAVAILABLE, report.error);
 		return;
 	}
 	line_begin(&writer, &request->client->output, wire_word_name(WIRE_OK));
@@ -367,8 +340,12 @@ static request_fn *find_request(const char *name)
 		[WIRE_CHECK] = do_check,
 		[WIRE_STATUS] = do_status,
 		[WIRE_WATCH] = do_watch,
-		[WIRE_RESIGN] = do_resign,
 		[WIRE_RELOAD] = do_reload,
+		[WIRE_RESIGN] = operate_resign,
+		[WIRE_TRANSFER] = operate_transfer,
+		[WIRE_PAUSE] = operate_pause,
+		[WIRE_RESUME] = operate_resume,
+		[WIRE_HISTORY] = operate_history,
 	};
 	enum wire_word word;
 	return wire_word_find(name, &word) < 0 ? NULL : requests[word];

@@ -130,6 +130,8 @@ void server_answer(struct server *server, enum election_answer answer)
 	server->asking = (struct asking){0};
 	if (asking.member)
 		answer_join(asking.member, answer, asking.silent);
+	else if (asking.operates)
+		operate_answer(server, answer);
 	else if (asking.client && answer == ANSWER_OK)
 		client_ok(asking.client);
 	else if (asking.client)
@@ -154,8 +156,11 @@ static void push_term(struct member *member, enum wire_word word, uint64_t term,
 
 void server_tell_granted(struct server *server, uint32_t lease, uint64_t term, int64_t deadline)
 {
-	if (server->posts[lease].seated)
-		push_term(server->posts[lease].seated, WIRE_GRANTED, term, deadline);
+	struct member *member = server->posts[lease].seated;
+	if (!member)
+		return;
+	member->message[0] = '\0'; // of the term before
+	push_term(member, WIRE_GRANTED, term, deadline);
 }
 
 void server_tell_extended(struct server *server, uint32_t lease, uint64_t term, int64_t deadline)
@@ -178,6 +183,47 @@ void server_tell_revoked(
 	line_field(&writer, "reason", election_reason_name(reason));
 	line_field_i64(&writer, "deadline", deadline);
 	client_end_line(member->client, &writer);
+}
+
+void server_tell_ended(struct server *server, uint32_t lease, enum election_reason reason)
+{
+	server->posts[lease].reason = reason;
+}
+
+// How many bytes of the text are one character that may be shown; 0: none are.
+static size_t character_size(const char *text)
+{
+	const unsigned char *c = (const unsigned char *)text;
+	if (c[0] < 0x80)
+		return c[0] >= ' ' && c[0] != 0x7f;
+	size_t size = c[0] >= 0xf0 ? 4 : c[0] >= 0xe0 ? 3 : 2;
+	uint32_t value = c[0] & (0xffU >> (size + 1));
+	if (c[0] < 0xc2 || c[0] > 0xf4)
+		return 0;
+	for (size_t i = 1; i < size; i++) {
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+		value = value << 6 | (c[i] & 0x3f);
+	}
+	static const uint32_t least[] = {[2] = 0xa0, [3] = 0x800, [4] = 0x10000};
+	bool surrogate = value >= 0xd800 && value < 0xe000;
+	return value >= least[size] && value <= 0x10ffff && !surrogate ? size : 0;
+}
+
+void seats_note(struct member *member, const char *text)
+{
+	size_t used = 0;
+	while (*text != '\0') {
+		size_t size = character_size(text);
+		if (used + (size > 0 ? size : 1) > SERVER_MESSAGE_BYTES)
+			break;
+		if (size == 0)
+			member->message[used++] = '?';
+		for (size_t i = 0; i < size; i++)
+			member->message[used++] = text[i];
+		text += size > 0 ? size : 1;
+	}
+	member->message[used] = '\0';
 }
 
 void server_tell_vacant(struct server *server, uint32_t lease)

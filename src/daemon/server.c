@@ -203,6 +203,7 @@ void server_free(struct server *server)
 		close(server->spare_fd);
 	if (server->again_fd >= 0)
 		close(server->again_fd);
+	free(server->candidates);
 	free(server->posts);
 	free(server->by_name);
 	free(server->vacant);

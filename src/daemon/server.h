@@ -16,6 +16,9 @@
 #define SERVER_JOINS 4096                 // of one connection
 #define SERVER_OUTPUT_BYTES (1024 * 1024) // not yet taken by one connection
 #define SERVER_REQUESTS 16                // of one connection in one turn of the loop
+#define SERVER_MESSAGE_BYTES 128          // of what a worker says of itself; more is cut off
+// The most of a component that are told; the database holds as many as it likes.
+#define SERVER_CANDIDATES 16
 
 // The least and the most that a worker may promise to be heard in.
 #define SERVER_HEARTBEAT_MS_MIN 10
@@ -82,6 +85,13 @@ void server_tell_leader(struct server *server, uint32_t lease);
 // The next worker that waits is to ask for the seat.
 void server_tell_vacant(struct server *server, uint32_t lease);
 
+// The term that was led here ended, or begins to.
+void server_tell_ended(struct server *server, uint32_t lease, enum election_reason reason);
+// The operation that was going on came to this; `reply` is what the step was about, if it was about one.
+void server_tell_operated(struct server *server, enum election_result result, const struct exchange_reply *reply);
+// A reply that tells what sessions offer.
+void server_take_candidates(struct server *server, const struct exchange_reply *reply);
+
 // What follows from an update that was carried out: a worker that waited asks for its seat, one that was dropped is
 // gone. To be stepped like any event; all but its time is filled in.
 bool server_next_event(struct server *server, struct election_event *ret);
@@ -100,10 +110,24 @@ struct server_row {
 	const char *store;
 	const char *error;
 	const char *node; // this one
+	const char *group;
+	const char *paused;  // the node through which the fleet was paused; "": it is not
+	const char *reason;  // why the last term that was led here ended; "": none was
+	const char *message; // what the worker says of itself
+};
+
+// Another node that would lead.
+struct server_candidate {
+	uint32_t lease;
+	int32_t priority;
+	int64_t seen_at; // its session was renewed then, by our clock as far as the database's can be translated
+	char node[NAME_BYTES + 1];
 };
 
 // False where there is nothing to be seen of the lease: its component was removed.
 bool server_row(const struct server *server, uint32_t lease, struct server_row *ret);
+// The freshest first, as of the last exchange that told; good until the next one. NULL where there are none.
+const struct server_candidate *server_candidates(const struct server *server, uint32_t lease, size_t *ret_count);
 size_t server_client_count(const struct server *server);
 // -ENOENT where there is no such component.
 int server_find_component(const struct server *server, const char *name, uint32_t *ret) MUST_CHECK;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the parts of the server share: server.c (the socket and the turn), client.c (one connection), seats.c (who
-// sits where), request.c (what is asked) and listing.c (status and watch).
+// sits where), request.c (what is asked), operate.c (what operators ask), candidates.c (who else would lead) and
+// listing.c (status and watch).
 #ifndef TENURE_SERVER_INTERNAL_H
 #define TENURE_SERVER_INTERNAL_H
 
@@ -15,6 +16,8 @@
 
 // From here on a client's requests wait until it has taken more of its answers.
 #define SERVER_OUTPUT_HIGH (64 * 1024)
+// "NODE:SEEN_MS:PRIORITY", and what divides them.
+#define CANDIDATES_TEXT_SIZE (SERVER_CANDIDATES * (NAME_BYTES + 36))
 
 struct client;
 
@@ -26,6 +29,7 @@ struct member {
 	bool expelled; // the election knows that it is not listened to
 	bool extend;
 	int64_t heartbeat_ns;
+	char message[SERVER_MESSAGE_BYTES + 1]; // what it says of itself
 	struct member *prev, *next;             // of its client
 	struct member *queue_prev, *queue_next; // of those that wait for the seat
 };
@@ -34,7 +38,8 @@ struct post {
 	struct member *seated;
 	struct member *waiting; // first come, first served
 	uint32_t workers;
-	bool vacant; // listed in server->vacant
+	bool vacant;                 // listed in server->vacant
+	enum election_reason reason; // why the last term that was led here ended
 };
 
 enum listing_kind {
@@ -69,6 +74,7 @@ struct client {
 	bool is_active;  // in server->active
 	bool is_leaving; // in server->leaving
 	bool is_blocked; // the socket takes no more for now
+	bool waits;      // for its operation; what it says meanwhile is not read
 	struct line_splitter input;
 	struct buffer output;
 	struct listing listing;
@@ -86,6 +92,22 @@ struct asking {
 	struct client *client; // NULL: nobody
 	struct member *member; // where it asks for a seat
 	bool silent;           // it was answered long ago
+	bool operates;
+};
+
+// What an operator asked for, and has not been told of.
+struct operating {
+	struct election_operation what; // OPERATION_NONE: nothing
+	struct client *client;          // NULL: it is gone
+	struct ucred peer;
+};
+
+// A line that asks for something.
+struct request {
+	struct client *client;
+	struct server *server;
+	const struct line *line;
+	uint32_t lease; // of the component that the line names
 };
 
 struct server {
@@ -103,6 +125,9 @@ struct server {
 	struct client *active;  // to be looked at in this turn
 	struct client *leaving; // their workers are gone, or expelled
 	struct asking asking;
+	struct operating operating;
+	struct server_candidate *candidates; // by lease, the freshest first
+	size_t candidate_count;
 	struct post *posts; // one a component, and perhaps room for more
 	size_t post_count;
 	uint32_t *by_name; // leases, sorted by component name
@@ -113,6 +138,8 @@ struct server {
 // client.c
 int client_new(struct server *server, int fd);
 void client_free(struct client *client);
+// By the group that the peer had, and by its other ones (S7).
+bool client_is_in_group(const struct client *client, gid_t gid);
 void client_activate(struct client *client);
 // Handles what was received, as far as one turn goes.
 void client_work(struct client *client);
@@ -139,8 +166,32 @@ void seats_step(struct client *client, const struct election_event *event);
 void seats_leave(struct member *member);
 void seats_drop_all(struct client *client);
 
+// What the worker says of its term: control characters and what is no UTF-8 are replaced, what is too long is cut off.
+void seats_note(struct member *member, const char *text);
+
 // request.c
 void request_handle(struct client *client, char *text, size_t size);
+void request_fail(const struct request *request, enum wire_code code, const char *message);
+// These say no themselves. Who may manage the fleet (S7); a component that is configured; a number, `ret` left alone
+// where there is none; a cool-down.
+bool request_may_manage(const struct request *request);
+bool request_take_component(struct request *request);
+bool request_take_number(const struct request *request, const char *key, int64_t least, int64_t most, int64_t *ret);
+bool request_take_cooldown(const struct request *request, int64_t *ret_ns);
+
+// operate.c
+void operate_transfer(struct request *request);
+void operate_resign(struct request *request);
+void operate_pause(struct request *request);
+void operate_resume(struct request *request);
+void operate_history(struct request *request);
+// The election's answer to it.
+void operate_answer(struct server *server, enum election_answer answer);
+void operate_forget(const struct client *client);
+
+// candidates.c
+void candidates_format(const struct server *server, uint32_t lease, char ret_text[static CANDIDATES_TEXT_SIZE]);
+
 void server_index_components(struct server *server);
 
 // listing.c

@@ -29,10 +29,12 @@ enum wire_word {
 	WIRE_PAUSE,
 	WIRE_RESUME,
 	WIRE_RELOAD,
+	WIRE_HISTORY,
 	// answers
 	WIRE_OK,
 	WIRE_ERROR,
 	WIRE_ROW,
+	WIRE_PAST,
 	// pushed
 	WIRE_GRANTED,
 	WIRE_EXTENDED,

@@ -24,11 +24,15 @@ def prctl(option, value):
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-def spawn(command, user=None, **options):
-    """A process that dies with the thread that calls this: one that lives as long as the tests do."""
+def spawn(command, user=None, group=None, **options):
+    """A process that dies with the thread that calls this: one that lives as long as the tests do.
+
+    As `user`, in its group and in `group` besides.
+    """
     guard = ["setpriv", "--pdeathsig", "KILL"]
     if user and os.getuid() == 0:
-        guard += ["--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid), "--clear-groups"]
+        guard += ["--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid)]
+        guard += ["--groups", group] if group else ["--clear-groups"]
     options.setdefault("stdin", subprocess.DEVNULL)
     # pylint: disable-next=consider-using-with
     return subprocess.Popen([*guard, "--", *map(str, command)], **options)

@@ -44,34 +44,62 @@ class AccessTest(SystemTest):
 
     @unittest.skipIf(os.getuid() != 0, "needs other users")
     def test_managing(self):
-        """S7: only root and the daemon's own user may have a leader resign, or the configuration read again"""
+        """S7: only root, the daemon's own user and members of admin_group may manage the fleet; all may look"""
         replica = self.replica("a", tenure={"socket_mode": "0666"}).start()
         leader = self.client(replica, "engine")
         leader.wait("granted")
-        for words in (["resign", "engine"], ["reload"]):
-            result = processes.spawn(
-                [TENURECTL, "--socket", replica.socket, *words], user="nobody", stderr=subprocess.PIPE, text=True
-            )
+
+        def ask(*words, group=None):
+            command = [TENURECTL, "--socket", replica.socket, *words]
+            pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+            result = processes.spawn(command, user="nobody", group=group, text=True, **pipes)
             message = result.communicate()[1]
-            self.assertEqual(result.returncode, 1)
-            self.assertIn("refused (denied)", message)
+            return result.returncode, message
+
+        managing = (["resign", "engine"], ["transfer", "engine", "a"], ["pause"], ["resume"], ["reload"])
+        for words in managing:
+            for group in (None, "daemon"):
+                status, message = ask(*words, group=group)
+                self.assertEqual(status, 1)
+                self.assertIn("refused (denied)", message)
             replica.wait_log("request-denied", f"request={words[0]}", f"uid={pwd.getpwnam('nobody').pw_uid}")
+        self.assertEqual(ask("history")[0], 0)
         leader.wait("extended", after=leader.mark())
         self.assertEqual(leader.all("revoked"), [])
+        # S4: reloaded with a group, its members may.
+        replica.tenure["admin_group"] = "daemon"
+        replica.write_config()
+        self.assertEqual(replica.ask("reload").fields["restart"], "")
+        for words in managing:
+            self.assertIn("refused (denied)", ask(*words)[1])
+        self.assertEqual(ask("reload", group="daemon"), (0, ""))
+        self.assertIn("refused (unavailable)", ask("transfer", "engine", "a", group="daemon")[1])
+        self.assertEqual(ask("pause", group="daemon"), (0, ""))
+        self.assertEqual(ask("resign", "engine", group="daemon"), (0, ""))
+        leader.wait("revoked", reason="resigned")
+        self.assertEqual(ask("resume", group="daemon"), (0, ""))
 
     @unittest.skipIf(os.getuid() != 0, "needs other users")
     def test_users(self):
-        """S7: only the users of a component may join it, and others may look"""
-        replica = self.replica("a", tenure={"socket_mode": "0666"}, component={"users": "daemon"}).start()
+        """S7: only the users of a component and the members of its groups may join it, and others may look"""
+        replica = self.replica(
+            "a", tenure={"socket_mode": "0666"}, component={"users": "daemon", "groups": "adm"}
+        ).start()
         answer = self.client(replica).ask("join component=engine")
         self.assertEqual((answer.word, answer.fields["code"]), ("error", "denied"))
         self.assertEqual(replica.ask("check component=engine").fields["valid"], "no")
         replica.wait_log("join-denied", "component=engine", f"uid={os.getuid()}")
-        for user, joins in (("nobody", False), ("daemon", True)):
+        for user, group, joins in (
+            ("nobody", None, False),
+            ("nobody", "tty", False),
+            ("nobody", "adm", True),
+            ("daemon", None, True),
+        ):
             worker = processes.spawn(
                 # Its text, for others may not be allowed to read the file.
                 [sys.executable, "-S", "-c", (HERE / "worker.py").read_text(), replica.socket, "engine"],
                 user=user,
+                group=group,
                 stdout=subprocess.PIPE,
                 text=True,
             )
@@ -79,14 +107,17 @@ class AccessTest(SystemTest):
             self.addCleanup(worker.wait)
             self.addCleanup(worker.kill)
             worker.stdout.readline()
-            self.assertEqual(" < ok" in worker.stdout.readline(), joins, user)
+            self.assertEqual(" < ok" in worker.stdout.readline(), joins, (user, group))
+            if group == "adm":
+                worker.kill()
         until(lambda: worker.stdout.readline().split()[1:] == ["<", "ok"], "the worker that joined has started")
         # Reloaded with somebody else in it (S4): who works goes on, and who comes is judged by the new list.
+        before = replica.status()["term"]
         replica.component["users"] = "root"
         replica.write_config()
         self.assertEqual(replica.ask("reload").fields["changed"], "1")
         self.assertEqual(self.client(replica).ask("join component=engine").word, "ok")
-        self.assertEqual((replica.status()["term"], replica.status()["worker"]), ("1", "working"))
+        self.assertEqual((replica.status()["term"], replica.status()["worker"]), (before, "working"))
 
     @unittest.skipIf(os.getuid() != 0, "needs other users")
     def test_ordinary_user(self):

@@ -337,6 +337,34 @@ class RunTest(SystemTest):
         until(lambda: replica.status()["worker"] == "working", "READY=1")
         self.wait_beat(before + 1)
 
+    def test_status_text(self):
+        """--notify: what the command says of itself is in the status, until its term is over (W20)"""
+        replica = self.replica("a", self.store).start()
+        go_on = self.directory / "go-on"
+        os.mkfifo(go_on)
+        program = (
+            "import os, signal, socket\n"
+            "to = '\\0' + os.environ['NOTIFY_SOCKET'][1:]\n"
+            "say = lambda text: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(text.encode(), to)\n"
+            "say('STATUS=loading 100 %')\n"
+            f"open('{go_on}').read()\n"
+            "say('READY=1\\nSTATUS=at work: \u00e4')\n"
+            "signal.pause()\n"
+        )
+        run = self.start(replica, options=["--notify"], command=[sys.executable, "-c", program])
+        until(lambda: replica.status()["message"] == "loading 100 %", "what it says before it has started")
+        self.assertEqual(replica.status()["worker"], "starting")
+        go_on.write_text("")
+        until(lambda: replica.status()["message"] == "at work: \u00e4", "what it says then")
+        self.assertEqual(replica.status()["worker"], "working")
+        # A daemon that comes back is told again.
+        replica.kill()
+        replica.start()
+        until(lambda: replica.status()["message"] == "at work: \u00e4", "what it says, at the next daemon")
+        run.terminate()
+        run.wait(10)
+        until(lambda: replica.status()["message"] == "", "nothing is said of a term that is over")
+
     def test_wrong_usage(self):
         """Wrong usage is status 2, an unknown component 1, with a message on standard error and nothing on output"""
         replica = self.replica("a", self.store).start()

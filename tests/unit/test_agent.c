@@ -317,6 +317,32 @@ START_TEST(the_watchers_see_the_leader)
 }
 END_TEST
 
+// S2: through the store and back; what waits behind it is answered after it.
+START_TEST(operators_are_answered)
+{
+	make_agent();
+	start();
+	say("join component=engine\n");
+	expect("granted component=engine term=1 ");
+	say("history\npause\nstatus component=engine\n");
+	expect(" paused=host-a ");
+	ck_assert_ptr_eq(strstr(heard, "ok\nok\nrow component=engine "), heard);
+	say("transfer component=engine node=host-b\n");
+	expect("error code=unavailable message=the%20fleet%20is%20paused%20through%20host-a");
+	say("resume\nstatus component=engine\n");
+	expect(" paused= ");
+	say("transfer component=engine node=host-b\n");
+	expect("message=host-b%20is%20no%20live%20candidate");
+	say("resign component=engine cooldown_ms=0\n");
+	expect("revoked component=engine term=1 reason=resigned ");
+	say("stopped component=engine term=1\n");
+	expect("granted component=engine term=2 ");
+	say("status component=engine\n");
+	expect(" reason=resigned ");
+	hang_up();
+}
+END_TEST
+
 // The watchdog, which a socket of ours hears instead of systemd.
 
 #define WATCHDOG_NS (200 * NS_PER_MS)
@@ -456,6 +482,7 @@ int main(void)
 	TCase *life = tcase_create("life");
 	tcase_add_checked_fixture(life, set_up, tear_down);
 	tcase_add_test(life, a_life);
+	tcase_add_test(life, operators_are_answered);
 	tcase_add_test(life, a_resumed_session_that_is_gone);
 	tcase_add_test(life, the_watchers_see_the_leader);
 	tcase_set_timeout(life, 15);

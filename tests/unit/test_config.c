@@ -35,6 +35,14 @@ START_TEST(what_is_left_out_has_its_default)
 	ck_assert_int_eq(config->components[0].start_timeout_ns, 30 * NS_PER_S);
 	ck_assert_int_eq(config->components[0].cooldown_ns, 5 * NS_PER_S);
 	ck_assert_uint_eq(config->components[0].users.count, 0);
+	ck_assert_uint_eq(config->components[0].groups.count, 0);
+	ck_assert(!config->components[0].observes);
+	ck_assert_int_eq(config->components[0].priority, 0);
+	ck_assert_int_eq(config->components[0].prefer_after_ns, 0);
+	ck_assert_ptr_null(config->admin_group);
+	ck_assert(config->admin_gid == (gid_t)-1);
+	ck_assert_int_eq(config->store.history_count, 1000);
+	ck_assert_int_eq(config->store.history_age_ns, 30 * 24 * 3600 * NS_PER_S);
 	config_free(config);
 }
 END_TEST
@@ -47,8 +55,11 @@ START_TEST(what_is_there_is_taken)
 					  "socket_mode = 600\n"
 					  "socket_group = root\n"
 					  "log_level = debug\n"
+					  "admin_group = daemon\n"
 					  "[store]\n"
 					  "driver = sqlite\n"
+					  "history_count = 0\n"
+					  "history_age = 2h\n"
 					  "path = /var/lib/a=b.db\n"
 					  "lease = 1m\n"
 					  "renew = 9s\n"
@@ -58,7 +69,15 @@ START_TEST(what_is_there_is_taken)
 					  "stop_grace = 8s\n"
 					  "start_timeout = 100ms\n"
 					  "cooldown = 0s\n"
+					  "candidate = no\n"
+					  "priority = -1000000\n"
+					  "prefer_after = 1d\n"
+					  "groups = daemon 4343\n"
 					  "users = root,4242 ,  daemon\n");
+	ck_assert_str_eq(config->admin_group, "daemon");
+	ck_assert_uint_eq(config->admin_gid, 1);
+	ck_assert_int_eq(config->store.history_count, 0);
+	ck_assert_int_eq(config->store.history_age_ns, 2 * 3600 * NS_PER_S);
 	ck_assert_str_eq(config->node, "host-a.0123abcd-host-a");
 	ck_assert_str_eq(config->runtime_dir, "/tmp/x y");
 	ck_assert_uint_eq(config->socket_mode, 0600);
@@ -75,11 +94,17 @@ START_TEST(what_is_there_is_taken)
 	ck_assert_int_eq(component->stop_grace_ns, 8 * NS_PER_S);
 	ck_assert_int_eq(component->start_timeout_ns, 100 * NS_PER_MS);
 	ck_assert_int_eq(component->cooldown_ns, 0);
+	ck_assert(component->observes);
+	ck_assert_int_eq(component->priority, -1000000);
+	ck_assert_int_eq(component->prefer_after_ns, 24 * 3600 * NS_PER_S);
+	ck_assert_uint_eq(component->groups.count, 2);
+	ck_assert_uint_eq(component->groups.items[0].id, 1);
+	ck_assert_uint_eq(component->groups.items[1].id, 4343);
 	ck_assert_uint_eq(component->users.count, 3);
 	ck_assert_str_eq(component->users.items[1].name, "4242");
-	ck_assert_uint_eq(component->users.items[1].uid, 4242);
+	ck_assert_uint_eq(component->users.items[1].id, 4242);
 	ck_assert_str_eq(component->users.items[2].name, "daemon");
-	ck_assert_uint_eq(component->users.items[2].uid, 1);
+	ck_assert_uint_eq(component->users.items[2].id, 1);
 	config_free(config);
 }
 END_TEST
@@ -291,11 +316,13 @@ START_TEST(the_dump_is_the_same_configuration)
 	setenv("CREDENTIALS_DIRECTORY", test_directory(), 1);
 	write_secret("hunter2", 0600);
 	check_round_trip(load_good(LEAST));
-	check_round_trip(load_good("[tenure]\nnode = %H-1\nruntime_dir = \"/tmp/a ;b\"\nsocket_mode = 0\n"
-				   "socket_group = root\nlog_level = error\n"
-				   "[store]\ndriver = sqlite\npath = \"/x/\"\"y\"\" \"\nlease = 777ms\n"
-				   "[component:b]\nusers = root, 17\ncooldown = 0ms\n"
-				   "[component:a]\nstop_grace = 0s\nstart_timeout = 60m\n"));
+	check_round_trip(load_good(
+		"[tenure]\nnode = %H-1\nruntime_dir = \"/tmp/a ;b\"\nsocket_mode = 0\n"
+		"socket_group = root\nadmin_group = root\nlog_level = error\n"
+		"[store]\ndriver = sqlite\npath = \"/x/\"\"y\"\" \"\nlease = 777ms\nhistory_count = 1\nhistory_age = "
+		"36h\n"
+		"[component:b]\nusers = root, 17\ngroups = root\ncandidate = no\npriority = 7\nprefer_after = 90s\n"
+		"[component:a]\nstop_grace = 0s\nstart_timeout = 60m\n"));
 	check_round_trip(
 		load_good("[store]\ndriver = postgresql\nconninfo = \"host=db1 options='-c x=1 ;'\"\n"
 			  "password_file = ${CREDENTIALS_DIRECTORY}/secret\nschema = s1\n[component:engine]\n"));
@@ -322,11 +349,16 @@ START_TEST(the_dump_says_what_was_meant)
 			       "renew = 1s\n"
 			       "poll = 500ms\n"
 			       "timeout = 1s\n"
+			       "history_count = 1000\n"
+			       "history_age = 30d\n"
 			       "\n"
 			       "[component:engine]\n"
 			       "stop_grace = 1s\n"
 			       "start_timeout = 30s\n"
 			       "cooldown = 5s\n"
+			       "candidate = yes\n"
+			       "priority = 0\n"
+			       "prefer_after = 0s\n"
 			       "users = root, 17\n");
 	free(text);
 	config_free(config);
@@ -445,6 +477,22 @@ START_TEST(a_group_has_one_lease_and_shares_the_default_grace)
 }
 END_TEST
 
+// S3: the group has one lease, so who is to lead it is said once.
+START_TEST(a_group_shares_who_is_preferred)
+{
+	struct config *config = load_good("[store]\ndriver = memory\n[component:a]\n[component:b]\ngroup = g\n"
+					  "[component:c]\ngroup = g\npriority = 5\nprefer_after = 1m\ncandidate = no\n"
+					  "[component:d]\ngroup = g\npriority = 5\n[component:e]\ngroup = h\n");
+	for (size_t i = 0; i < config->component_count; i++) {
+		bool shares = i >= 1 && i <= 3;
+		ck_assert_int_eq(config->components[i].priority, shares ? 5 : 0);
+		ck_assert_int_eq(config->components[i].prefer_after_ns, shares ? 60 * NS_PER_S : 0);
+		ck_assert(config->components[i].observes == shares);
+	}
+	config_free(config);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("config");
@@ -468,6 +516,7 @@ int main(void)
 	tcase_add_test(tests, ten_thousand_components_are_quick);
 	tcase_add_test(tests, as_many_components_as_allowed);
 	tcase_add_test(tests, a_group_has_one_lease_and_shares_the_default_grace);
+	tcase_add_test(tests, a_group_shares_who_is_preferred);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -10,8 +10,8 @@ START_TEST(test_durations)
 		int64_t ns; // 0: refused
 	} durations[] = {{"1ms", NS_PER_MS}, {"1500ms", 1500 * NS_PER_MS}, {"30s", 30 * NS_PER_S},
 		{"5m", 300 * NS_PER_S}, {"86400s", 86400 * NS_PER_S}, {"86401s", 0}, {"0s", 0}, {"10", 0}, {"", 0},
-		{"s", 0}, {"-1s", 0}, {"1 s", 0}, {"1h", 0}, {"1.5s", 0}, {"99999999999999999999s", 0},
-		{"9223372036854775807m", 0}};
+		{"s", 0}, {"-1s", 0}, {"1 s", 0}, {"24h", 86400 * NS_PER_S}, {"1d", 86400 * NS_PER_S}, {"25h", 0},
+		{"2d", 0}, {"1w", 0}, {"1.5s", 0}, {"99999999999999999999s", 0}, {"9223372036854775807m", 0}};
 	for (size_t i = 0; i < COUNT_OF(durations); i++) {
 		int64_t ns = 7;
 		int error = args_duration(durations[i].text, &ns);
@@ -66,6 +66,24 @@ static const char *const misuses[][8] = {
 	{"run", "engine", "--watchdog", "5s", "--", "true", NULL},
 	{"run", "engine", "--notify", "--watchdog", "1ms", "--", "true"},
 	{"run", "engine", "--sometimes", "--", "true", NULL},
+	{"resign", NULL},
+	{"resign", "a", "b", NULL},
+	{"resign", "engine", "--cooldown", "5", NULL},
+	{"transfer", NULL},
+	{"transfer", "engine", NULL},
+	{"transfer", "engine", "a", "b", NULL},
+	{"transfer", "engine", "a b", NULL},
+	{"transfer", "a b", "a", NULL},
+	{"transfer", "engine", "b", "--now", NULL},
+	{"pause", "engine", NULL},
+	{"pause", "-x", NULL},
+	{"resume", "engine", NULL},
+	{"history", "a", "b", NULL},
+	{"history", "a b", NULL},
+	{"history", "-n", "0", NULL},
+	{"history", "-n", "1001", NULL},
+	{"history", "-n", "1x", NULL},
+	{"history", "-o", "xml", NULL},
 	{"init", NULL},
 	{"init", "-c", NULL},
 	{"init", "-c", "file", "more", NULL},
@@ -375,6 +393,113 @@ START_TEST(test_wait_ends)
 }
 END_TEST
 
+// S2
+static const struct {
+	const char *const *arguments;
+	const char *asked;
+} operations[] = {
+	{LIST("transfer", "engine", "host-b"), "transfer component=engine node=host-b"},
+	{LIST("resign", "engine"), "resign component=engine"},
+	{LIST("resign", "--cooldown", "2m", "engine"), "resign component=engine cooldown_ms=120000"},
+	{LIST("pause"), "pause"},
+	{LIST("resume"), "resume"},
+};
+
+START_TEST(test_operations)
+{
+	start_ctl(operations[_i].arguments);
+	greet();
+	expect_line(operations[_i].asked);
+	tell("ok\n");
+	ck_assert_int_eq(end_ctl(), CTL_OK);
+	ck_assert_str_eq(out_text, "");
+	ck_assert_str_eq(err_text, "");
+
+	start_ctl(operations[_i].arguments);
+	greet();
+	expect_line(operations[_i].asked);
+	tell("error code=busy message=later\n");
+	ck_assert_int_eq(end_ctl(), CTL_NO);
+	ck_assert_str_eq(out_text, "");
+	expect_text(err_text, "refused (busy): later\n");
+
+	start_ctl(operations[_i].arguments);
+	greet();
+	expect_line(operations[_i].asked);
+	hang_up();
+	ck_assert_int_eq(end_ctl(), CTL_NO_DAEMON);
+	expect_text(err_text, "has ended");
+}
+END_TEST
+
+static void tell_history(void)
+{
+	tell("past component=engine term=43 node=host-b from_ms=1700000100000 to_ms=0 reason=\n"
+	     "past component=engine term=42 node=a from_ms=1700000000123 to_ms=1700000099999 reason=worker-gone\n"
+	     "ok\n");
+}
+
+// S8
+START_TEST(test_history)
+{
+	start_ctl(LIST("history"));
+	greet();
+	expect_line("history");
+	tell_history();
+	ck_assert_int_eq(end_ctl(), CTL_OK);
+	ck_assert_str_eq(out_text,
+		"COMPONENT              TERM  NODE    FROM                      TO                        REASON\n"
+		"engine                   43  host-b  2023-11-14T22:15:00.000Z  -                         -\n"
+		"engine                   42  a       2023-11-14T22:13:20.123Z  2023-11-14T22:14:59.999Z  "
+		"worker-gone\n");
+	start_ctl(LIST("history", "-n", "7", "-o", "json", "engine"));
+	greet();
+	expect_line("history component=engine count=7");
+	tell_history();
+	ck_assert_int_eq(end_ctl(), CTL_OK);
+	ck_assert_str_eq(out_text,
+		"{\"terms\":[\n"
+		"{\"component\":\"engine\",\"term\":43,\"node\":\"host-b\",\"from_ms\":1700000100000,"
+		"\"to_ms\":null,\"reason\":null},\n"
+		"{\"component\":\"engine\",\"term\":42,\"node\":\"a\",\"from_ms\":1700000000123,"
+		"\"to_ms\":1700000099999,\"reason\":\"worker-gone\"}\n]}\n");
+}
+END_TEST
+
+START_TEST(test_no_history)
+{
+	start_ctl(LIST("history", "engine"));
+	greet();
+	expect_line("history component=engine");
+	tell("ok\n");
+	ck_assert_int_eq(end_ctl(), CTL_OK);
+	ck_assert_str_eq(out_text, "");
+	start_ctl(LIST("history", "nosuch"));
+	greet();
+	expect_line("history component=nosuch");
+	tell("error code=unknown-component message=never%%20heard\n");
+	ck_assert_int_eq(end_ctl(), CTL_NO);
+	ck_assert_str_eq(err_text, "tenurectl: nosuch: refused (unknown-component): never heard\n");
+}
+END_TEST
+
+// What is no name, or no number, is no daemon's word.
+START_TEST(test_wrong_history)
+{
+	static const char *const lines[] = {"past component=engine term=x node=a from_ms=1 to_ms=1 reason=lost\nok\n",
+		"past component=engine term=1 node=%%22 from_ms=1 to_ms=1 reason=lost\nok\n",
+		"past component=engine term=1 node=a from_ms=1 to_ms=1 reason=%%1b%%5b\nok\n",
+		"past term=1 node=a from_ms=1 to_ms=1 reason=lost\nok\n", "row component=engine\nok\n"};
+	start_ctl(LIST("history", "-o", "json"));
+	greet();
+	expect_line("history");
+	tell(lines[_i]);
+	ck_assert_int_eq(end_ctl(), CTL_NO_DAEMON);
+	ck_assert_str_eq(out_text, "");
+	expect_text(err_text, "cannot be read");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("ctl");
@@ -400,6 +525,10 @@ int main(void)
 	tcase_add_test(cases, test_wait);
 	tcase_add_test(cases, test_wait_for_a_daemon);
 	tcase_add_test(cases, test_wait_ends);
+	tcase_add_loop_test(cases, test_operations, 0, COUNT_OF(operations));
+	tcase_add_test(cases, test_history);
+	tcase_add_test(cases, test_no_history);
+	tcase_add_loop_test(cases, test_wrong_history, 0, 5);
 	suite_add_tcase(suite, cases);
 	return run_suite(suite);
 }

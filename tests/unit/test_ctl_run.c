@@ -639,6 +639,79 @@ START_TEST(test_notify)
 }
 END_TEST
 
+// Lets the command go on that waits for it in wait_to_go_on().
+static void let_go_on(int step)
+{
+	char path[128];
+	snprintf(path, sizeof path, "%s.%d", fifo_path, step);
+	close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+}
+
+static void wait_to_go_on(int step)
+{
+	char path[128];
+	snprintf(path, sizeof path, "%s.%d", getenv("ALIVE"), step);
+	while (access(path, F_OK) < 0)
+		usleep(1000);
+	unlink(path);
+}
+
+// W20: what it says of itself is told, and told again to a daemon that is back; with a watchdog by heartbeats only.
+START_TEST(test_status_of_a_command)
+{
+	if (_i == 0)
+		start_ctl(LIST("run", "engine", "--notify", "--", "/proc/self/exe", "tells"));
+	else
+		start_ctl(LIST("run", "engine", "--notify", "--watchdog", "2s", "--", "/proc/self/exe", "tells"));
+	join(_i == 0 ? "" : " heartbeat_ms=2000");
+	push_granted(42, 60000);
+	expect_line("alive component=engine term=42 message=READY%3D1");
+	tell("ok\n");
+	let_go_on(1);
+	expect_line("started component=engine term=42");
+	tell("ok\n");
+	let_go_on(2);
+	if (_i == 1) {
+		// Nothing before the next heartbeat.
+		struct pollfd fd = {.fd = peer, .events = POLLIN};
+		ck_assert_int_eq(poll(&fd, 1, 100), 0);
+		let_go_on(3);
+	}
+	expect_line(_i == 0 ? "alive component=engine term=42 message=at%20work"
+			    : "alive component=engine term=42 message=still%20at%20work");
+	tell("ok\n");
+	hang_up();
+	greet();
+	expect_line(_i == 0 ? "join component=engine term=42" : "join component=engine heartbeat_ms=2000 term=42");
+	tell("ok component=engine slot=0\n");
+	expect_line("started component=engine term=42");
+	tell("ok\n");
+	if (_i == 0)
+		expect_line("alive component=engine term=42 message=at%20work");
+	tell("ok\n");
+	kill(shell_pid, SIGTERM);
+	ck_assert_int_eq(end_ctl(), CTL_OK);
+}
+END_TEST
+
+// STOPPING=1: it ends by itself, is not told to, and has its grace.
+START_TEST(test_command_says_that_it_stops)
+{
+	start_ctl(LIST("run", "engine", "--notify", "--", "/proc/self/exe", "stops"));
+	join("");
+	push_granted(42, 60000);
+	expect_line("started component=engine term=42");
+	tell("ok\n");
+	int64_t begun = clock_now_ns();
+	expect_line("yield component=engine term=42 reason=stopping");
+	ck_assert_int_ge(clock_now_ns() - begun, (GRACE_MS - 200) * NS_PER_MS);
+	tell("ok\n");
+	kill(shell_pid, SIGTERM);
+	ck_assert_int_eq(end_ctl(), CTL_OK);
+	expect_text(err_text, "ended with status 137");
+}
+END_TEST
+
 static void report(const char *message)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -661,13 +734,39 @@ static int be_a_command(void)
 	const char *watchdog = getenv("WATCHDOG_USEC");
 	if (!watchdog || strcmp(watchdog, "2000000") != 0 || getenv("WATCHDOG_PID"))
 		return 1;
-	report("STATUS=READY=1\nSTOPPING=1\nREADY=10");
-	report("STATUS=starting\nREADY=1\n");
+	report("READY=10\nSTOPPING=10\nXSTOPPING=1");
+	report("READY=1\n");
 	report("WATCHDOG=1");
 	usleep(50000);
 	report("WATCHDOG=1\nBARRIER=1");
 	pause();
 	return 0;
+}
+
+static int tell_of_itself(void)
+{
+	bool watched = getenv("WATCHDOG_USEC");
+	report("STATUS=READY=1");
+	wait_to_go_on(1);
+	report("READY=1");
+	wait_to_go_on(2);
+	report("STATUS=at work");
+	if (watched) {
+		wait_to_go_on(3);
+		report("STATUS=still at work\nWATCHDOG=1");
+	}
+	pause();
+	return 0;
+}
+
+_Noreturn static void say_that_it_stops(void)
+{
+	// What it is not told it cannot die of.
+	signal(SIGTERM, SIG_DFL);
+	report("READY=1");
+	report("STOPPING=1");
+	for (;;)
+		pause();
 }
 
 static int open_descriptors(void)
@@ -714,6 +813,10 @@ int main(int argc, char *argv[])
 {
 	if (argc > 1 && strcmp(argv[1], "reports") == 0)
 		return be_a_command();
+	if (argc > 1 && strcmp(argv[1], "tells") == 0)
+		return tell_of_itself();
+	if (argc > 1 && strcmp(argv[1], "stops") == 0)
+		say_that_it_stops();
 	Suite *suite = suite_create("ctl_run");
 	TCase *cases = tcase_create("ctl_run");
 	tcase_add_checked_fixture(cases, set_up, tear_down);
@@ -744,6 +847,8 @@ int main(int argc, char *argv[])
 	tcase_add_test(cases, test_granted_too_late);
 	tcase_add_test(cases, test_refused);
 	tcase_add_test(cases, test_notify);
+	tcase_add_loop_test(cases, test_status_of_a_command, 0, 2);
+	tcase_add_test(cases, test_command_says_that_it_stops);
 	tcase_add_test(cases, test_hundred_terms);
 	suite_add_tcase(suite, cases);
 	return run_suite(suite);

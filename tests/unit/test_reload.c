@@ -487,6 +487,27 @@ START_TEST(what_takes_a_restart_stays)
 }
 END_TEST
 
+// S3, S7: who is preferred, who may join and who may manage.
+START_TEST(what_is_applied_at_once)
+{
+	struct config *config = load_good("[tenure]\nadmin_group = root\n" STORE "[component:a]\n[component:b]\n"
+					  "[component:c]\n[component:d]\n");
+	config = follow(config, "[tenure]\nadmin_group = daemon\n" STORE "history_count = 5\nhistory_age = 1h\n"
+				"[component:a]\npriority = 3\n[component:b]\ncandidate = no\n"
+				"[component:c]\nprefer_after = 1m\n[component:d]\ngroups = daemon\n");
+	ck_assert_str_eq(report.restart, "history_count,history_age");
+	ck_assert_uint_eq(report.changed, 4);
+	ck_assert_str_eq(config->admin_group, "daemon");
+	ck_assert_uint_eq(config->admin_gid, 1);
+	ck_assert_int_eq(config->store.history_count, 1000);
+	ck_assert_int_eq(config->components[0].priority, 3);
+	ck_assert(config->components[1].observes);
+	ck_assert_int_eq(config->components[2].prefer_after_ns, 60 * NS_PER_S);
+	ck_assert_uint_eq(config->components[3].groups.items[0].id, 1);
+	config_free(config);
+}
+END_TEST
+
 // W24 holds for what is in effect: a grace that fits the file's lease only has to wait as that has to.
 START_TEST(a_grace_that_does_not_fit_yet)
 {
@@ -545,6 +566,7 @@ int main(void)
 	tcase_add_test(merges, w19_the_name_of_a_lease_stays_its_own);
 	tcase_add_test(merges, w19_a_group_has_to_fit_into_the_lease_that_is_in_effect);
 	tcase_add_test(merges, what_takes_a_restart_stays);
+	tcase_add_test(merges, what_is_applied_at_once);
 	tcase_add_test(merges, a_grace_that_does_not_fit_yet);
 	tcase_add_test(merges, another_password_in_the_same_file);
 	suite_add_tcase(suite, merges);
