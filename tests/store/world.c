@@ -67,6 +67,19 @@ void world_stop_servers(void)
 #endif
 }
 
+#ifdef WITH_SQLITE
+// At the end, and before the beginning: a test that failed leaves its file, and process numbers come again.
+static void remove_file(const struct world *world)
+{
+	static const char *const suffixes[] = {"", "-wal", "-shm", "-hint", "-journal"};
+	for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
+		char path[sizeof world->path + 16];
+		snprintf(path, sizeof path, "%s%s", world->path, suffixes[i]);
+		unlink(path);
+	}
+}
+#endif
+
 void world_init_empty(struct world *world, enum backend backend)
 {
 	*world = (struct world){
@@ -93,6 +106,10 @@ void world_init_empty(struct world *world, enum backend backend)
 #ifdef WITH_MYSQL
 	world->config.socket = maria_socket();
 	world->config.user = MARIA_SUPERUSER;
+#endif
+#ifdef WITH_SQLITE
+	if (backend == SQLITE)
+		remove_file(world);
 #endif
 }
 
@@ -136,13 +153,8 @@ static const char *sqlite_sql(struct world *world, const char *sql)
 
 static void sqlite_done(struct world *world)
 {
-	static const char *const suffixes[] = {"", "-wal", "-shm", "-hint", "-journal"};
 	sqlite3_close(world->sql);
-	for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
-		char path[sizeof world->path + 16];
-		snprintf(path, sizeof path, "%s%s", world->path, suffixes[i]);
-		unlink(path);
-	}
+	remove_file(world);
 }
 #endif
 
