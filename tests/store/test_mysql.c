@@ -450,7 +450,8 @@ START_TEST(test_poll_only_reads)
 	for (int i = 0; i < POLLS; i++)
 		ck_assert_str_eq(peer_report(&b)->paused, world.config.node);
 	ck_assert_int_eq(count_of(WRITES), writes);
-	ck_assert_int_eq(count_of("'COM_SELECT'") - reads, 2 * POLLS + 2); // and these counts
+	// Beside these counts, and waiters that are waking up.
+	ck_assert_int_lt(count_of("'COM_SELECT'") - reads, 3 * POLLS);
 	peer_ok(&b,
 		&(struct exchange_request){
 			.report = true, .candidates = true, .history_lease = EXCHANGE_EVERY_LEASE, .history_count = 5});
