@@ -154,6 +154,18 @@ static void give_up(struct agent *agent, int64_t took_ns)
 		agent->election.timing.timeout_ns / NS_PER_MS);
 }
 
+// The answer to read_history().
+static void take_history(struct agent *agent, const struct election_note *note, const struct exchange_reply *reply)
+{
+	struct history *history = &agent->history;
+	if (note->type != NOTE_OPERATED || !history->asking)
+		return;
+	history->asking = false;
+	if (note->result == RESULT_DONE && reply &&
+		history_take(history, reply->past, reply->past_count, clock_now_ns()) < 0)
+		log_error("history", log_text("problem", "out of memory"));
+}
+
 static void step_once(struct agent *agent, struct election_event *event)
 {
 	struct election_update *update = &agent->update;
@@ -172,6 +184,7 @@ static void step_once(struct agent *agent, struct election_event *event)
 		tell(agent, &update->notes[i], event->reply);
 		journal_note(agent, &update->notes[i]);
 		count_note(agent, &update->notes[i]);
+		take_history(agent, &update->notes[i], event->reply);
 	}
 	ask_store(agent);
 	agent->finished |= update->finished;
@@ -267,11 +280,28 @@ static void feed_watchdog(struct agent *agent)
 	agent->watchdog_at = now + agent->watchdog_interval_ns;
 }
 
+// Somebody looks at the page of HTTP, which shows it.
+static void read_history(struct agent *agent)
+{
+	static const struct election_operation operation = {
+		.kind = OPERATION_HISTORY, .lease = EXCHANGE_EVERY_LEASE, .count = HISTORY_TERMS};
+	struct history *history = &agent->history;
+	int64_t now = clock_now_ns();
+	bool due = history_is_due(history, now) && agent->election.operation.kind == OPERATION_NONE;
+	history->wanted = false;
+	if (!due)
+		return;
+	history->asked_at = now;
+	history->asking = true;
+	step(agent, &(struct election_event){.type = ELECTION_OPERATE, .operation = &operation});
+}
+
 static void on_turn(void *userdata)
 {
 	struct agent *agent = userdata;
 	server_turn(agent->server);
 	http_turn(agent->http);
+	read_history(agent);
 	tell_service_manager(agent);
 	feed_watchdog(agent);
 	int64_t at = election_deadline(&agent->election), http_at = http_deadline(agent->http);
@@ -395,6 +425,7 @@ static int open_http(struct agent *agent)
 					      .server = agent->server,
 					      .store_text = agent->store_text,
 					      .metrics = &agent->metrics,
+					      .history = &agent->history,
 					      .answered_at = &agent->answered_at,
 				      });
 }
@@ -442,6 +473,7 @@ void agent_free(struct agent *agent)
 	loop_watch_free(agent->store_watch);
 	store_free(agent->store);
 	metrics_done(&agent->metrics);
+	history_done(&agent->history);
 	free(agent->update.notes);
 	free(agent->leases);
 	free(agent->releases);

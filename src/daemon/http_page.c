@@ -11,6 +11,7 @@
 #define LEADER_PREFIX "/leader/"
 #define TEXT "text/plain; charset=utf-8"
 #define JSON "application/json"
+#define HTML "text/html; charset=utf-8"
 #define PROMETHEUS "text/plain; version=0.0.4; charset=utf-8"
 
 enum {
@@ -22,6 +23,7 @@ enum {
 enum http_route http_route(const char *path)
 {
 	static const char *const paths[HTTP_SHARED] = {
+		[HTTP_OVERVIEW] = "/",
 		[HTTP_HEALTHZ] = "/healthz",
 		[HTTP_READYZ] = "/readyz",
 		[HTTP_STATUS] = "/status",
@@ -133,6 +135,9 @@ static unsigned tell_status(FILE *out, const struct http_setup *setup)
 static unsigned tell(FILE *out, const struct http_setup *setup, enum http_route route, const char *path)
 {
 	switch (route) {
+	case HTTP_OVERVIEW:
+		http_overview(out, setup, clock_now_ns(), clock_wall_ms());
+		return FOUND;
 	case HTTP_HEALTHZ:
 		return tell_health(out);
 	case HTTP_READYZ:
@@ -146,13 +151,15 @@ static unsigned tell(FILE *out, const struct http_setup *setup, enum http_route 
 		return tell_leader(out, setup, path);
 	case HTTP_NOT_FOUND:
 	default:
-		fputs("there are /healthz, /readyz, /status, /metrics and /leader/COMPONENT\n", out);
+		fputs("there are /, /healthz, /readyz, /status, /metrics and /leader/COMPONENT\n", out);
 		return NO_SUCH;
 	}
 }
 
 static const char *type_of(enum http_route route)
 {
+	if (route == HTTP_OVERVIEW)
+		return HTML;
 	if (route == HTTP_STATUS)
 		return JSON;
 	return route == HTTP_METRICS ? PROMETHEUS : TEXT;
@@ -160,7 +167,10 @@ static const char *type_of(enum http_route route)
 
 int http_page_make(const struct http_setup *setup, enum http_route route, const char *path, struct http_page *ret)
 {
-	*ret = (struct http_page){.type = type_of(route)};
+	*ret = (struct http_page){
+		.type = type_of(route),
+		.policy = route == HTTP_OVERVIEW ? http_overview_policy : HTTP_POLICY_NOTHING,
+	};
 	FILE *out = open_memstream(&ret->body, &ret->size);
 	if (!out)
 		return -ENOMEM;

@@ -47,7 +47,7 @@ class HttpTest(SystemTest):
         self.assertEqual(ask(two.http, "/leader/engine").status, 503)
         self.assertEqual(ask(one.http, "/leader/engine")[0::2], (200, "a\n"))
         self.assertEqual(ask(one.http, "/leader/other")[0::2], (503, "\n"))
-        for path in ("/leader/none", "/leader/", "/leader", "/", "/nothing", "/healthz/", "/LEADER/engine"):
+        for path in ("/leader/none", "/leader/", "/leader", "//", "/nothing", "/healthz/", "/LEADER/engine"):
             self.assertEqual(ask(one.http, path).status, 404, path)
         for replica in (one, two):
             for path in ("/healthz", "/readyz", "/healthz?verbose=1"):
