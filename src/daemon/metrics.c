@@ -210,6 +210,8 @@ static void put_daemon(const struct print *print)
 	const struct election *election = print->election;
 	bool answers = election->answered && (election->outcome == EXCHANGE_OK || election->outcome == EXCHANGE_BUSY);
 	put_one(print, "tenure_store_connected", "gauge", "1 where the last exchange was answered.", answers);
+	put_one(print, "tenure_paused", "gauge", "1 where the fleet is paused: nobody new is elected.",
+		election->paused);
 	put_one(print, "tenure_renewals_total", "counter", "Renewals of this daemon's session.", metrics->renewals);
 	put_one(print, "tenure_incarnation_changes_total", "counter",
 		"How often the store turned out to be another server, or another life of it.",
