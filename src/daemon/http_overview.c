@@ -12,6 +12,7 @@
 #define COLOURS 8
 // Of a term's mark at the least, in minutes: a pixel or so.
 #define MARK_MINUTES 3.0
+#define DAY_MINUTES 1440.0
 
 // What the policy of http_page_make() names by its hash: test_page.py has it.
 static const char style[] =
@@ -156,7 +157,11 @@ static double minutes_of(const struct overview *o, int64_t unix_ms)
 static void put_bar(const struct overview *o, int64_t from_ms, int64_t to_ms)
 {
 	double from = minutes_of(o, from_ms), width = minutes_of(o, to_ms) - from;
-	fprintf(o->out, "x=\"%.1f\" width=\"%.1f\" height=\"12\"", from, width < MARK_MINUTES ? MARK_MINUTES : width);
+	if (width < MARK_MINUTES) {
+		width = MARK_MINUTES;
+		from = from < DAY_MINUTES - MARK_MINUTES ? from : DAY_MINUTES - MARK_MINUTES;
+	}
+	fprintf(o->out, "x=\"%.1f\" width=\"%.1f\" height=\"12\"", from, width);
 }
 
 static void put_gap(const struct overview *o, int64_t from_ms, int64_t to_ms)
@@ -256,7 +261,8 @@ static void put_here(const struct overview *o, const struct server_row *row)
 	fprintf(o->out, "<small>worker %s", row->worker);
 	if (row->workers > 1)
 		fprintf(o->out, ", %" PRIu32 " wait", row->workers - 1);
-	fputs("</small></span></td>", o->out);
+	fputs("</small>", o->out);
+	fputs("</span></td>", o->out);
 }
 
 static void put_row(struct overview *o, uint32_t lease, const struct server_row *row)
@@ -366,7 +372,8 @@ void http_overview(FILE *out, const struct http_setup *setup, int64_t now, int64
 	look(&overview);
 	put_head(&overview);
 	put_notes(&overview);
-	fputs("<table>\n<thead><tr><th>Component</th><th>Leader</th><th>Term</th><th>Since</th><th>Here</th>"
+	fputs("<table>\n<thead><tr><th>Component</th><th>Leader</th><th>Term</th><th>Since</th><th>Here</"
+	      "th>"
 	      "<th class=\"day\"><span><b>24 hours ago</b><b>12</b><b>now</b></span></th></tr></thead>\n<tbody>\n",
 		out);
 	for (uint32_t i = 0; i < setup->election->lease_count; i++)

@@ -26,7 +26,6 @@ class Browser:
     """One window of it."""
 
     def __init__(self, directory):
-        directory.mkdir()
         theirs, self.requests = self.pipe()
         self.replies, answers = self.pipe()
         # The protocol is on descriptors 3 and 4.
@@ -46,6 +45,7 @@ class Browser:
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
         target = self.call("Target.createTarget", session=None, url="about:blank")["targetId"]
+        self.begun = 0
         self.session = self.call("Target.attachToTarget", session=None, targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Log", "Runtime"):
             self.call(domain + ".enable")
@@ -83,8 +83,14 @@ class Browser:
         assert "error" not in reply, (method, reply)
         return reply["result"]
 
+    def begin(self):
+        """What happened before is no more looked at."""
+        self.call("Page.navigate", url="about:blank")
+        self.begun = self.messages.mark()
+
     def events(self, method):
-        return [message["params"] for message in list(self.messages.items) if message.get("method") == method]
+        messages = list(self.messages.items)[self.begun :]
+        return [message["params"] for message in messages if message.get("method") == method]
 
     def wait_loaded(self, after):
         return self.messages.wait_for(lambda m: m.get("method") == "Page.loadEventFired", "page", 30, after)

@@ -335,7 +335,7 @@ class MisuseTest(SystemTest):
         def storm():
             count = 0
             while now() < until_ns:
-                self.assertEqual(ask(self.one.http, "/status").status, 200)
+                self.assertEqual(ask(self.one.http, "/" if count % 2 else "/status").status, 200)
                 count += 1
             counts.append(count)
 

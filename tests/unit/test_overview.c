@@ -94,6 +94,7 @@ START_TEST(a_past_becomes_bars)
 {
 	const struct exchange_past past[] = {
 		{.lease = 0, .term = 7, .node = "c", .from_ms = wall_ms - HOUR_MS},
+		{.lease = 1, .term = 10, .node = "d", .from_ms = wall_ms - 1},
 		{.lease = 1,
 			.term = 9,
 			.node = "a",
@@ -119,6 +120,8 @@ START_TEST(a_past_becomes_bars)
 	assert_shown(", for 4 h 0 min: worker-gone</title>", true);
 	assert_shown("<rect class=\"n0\" x=\"0.0\" width=\"1080.0\" height=\"12\"><title>a, term 5, since ", true);
 	assert_shown("<rect class=\"off\" x=\"1320.0\" width=\"60.0\" height=\"12\"><title>nobody for 1 h 0 min", true);
+	// One that just began can be seen.
+	assert_shown("<rect class=\"n3\" x=\"1437.0\" width=\"3.0\" height=\"12\"><title>d, term 10, ", true);
 	// A hand-over is no time without a leader, nor is what was before this day.
 	assert_shown("nobody for 0.2 s", false);
 	assert_shown("term 9", false);
