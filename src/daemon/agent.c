@@ -87,6 +87,15 @@ static void count_state(struct agent *agent, const struct election_note *note)
 	agent->status_changed = true;
 }
 
+// The answer to read_history().
+static void take_history(struct agent *agent, enum election_result result, const struct exchange_reply *reply)
+{
+	agent->history.asking = false;
+	if (result == RESULT_DONE && reply &&
+		history_take(&agent->history, reply->past, reply->past_count, clock_now_ns()) < 0)
+		log_error("history", log_text("problem", "out of memory"));
+}
+
 static void tell(struct agent *agent, const struct election_note *note, const struct exchange_reply *reply)
 {
 	struct server *server = agent->server;
@@ -114,7 +123,10 @@ static void tell(struct agent *agent, const struct election_note *note, const st
 		agent->status_changed = true;
 		break;
 	case NOTE_OPERATED:
-		server_tell_operated(server, note->result, reply);
+		if (agent->history.asking)
+			take_history(agent, note->result, reply);
+		else
+			server_tell_operated(server, note->result, reply);
 		break;
 	case NOTE_STARTED:
 	case NOTE_CLEARED:
@@ -154,18 +166,6 @@ static void give_up(struct agent *agent, int64_t took_ns)
 		agent->election.timing.timeout_ns / NS_PER_MS);
 }
 
-// The answer to read_history().
-static void take_history(struct agent *agent, const struct election_note *note, const struct exchange_reply *reply)
-{
-	struct history *history = &agent->history;
-	if (note->type != NOTE_OPERATED || !history->asking)
-		return;
-	history->asking = false;
-	if (note->result == RESULT_DONE && reply &&
-		history_take(history, reply->past, reply->past_count, clock_now_ns()) < 0)
-		log_error("history", log_text("problem", "out of memory"));
-}
-
 static void step_once(struct agent *agent, struct election_event *event)
 {
 	struct election_update *update = &agent->update;
@@ -184,7 +184,6 @@ static void step_once(struct agent *agent, struct election_event *event)
 		tell(agent, &update->notes[i], event->reply);
 		journal_note(agent, &update->notes[i]);
 		count_note(agent, &update->notes[i]);
-		take_history(agent, &update->notes[i], event->reply);
 	}
 	ask_store(agent);
 	agent->finished |= update->finished;

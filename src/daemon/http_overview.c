@@ -238,6 +238,16 @@ static void put_cell(FILE *out, const char *class, const char *title)
 	fprintf(out, "<td class=\"%s\" title=\"%s\">", class, title);
 }
 
+// Nothing where there is no text.
+static void put_small(FILE *out, const char *what, const char *text)
+{
+	if (*text == '\0')
+		return;
+	fprintf(out, "<small>%s", what);
+	put_text(out, text);
+	fputs("</small>", out);
+}
+
 static void put_leader(const struct overview *o, const struct server_row *row, bool led)
 {
 	put_cell(o->out, "leader", "Leader");
@@ -262,7 +272,27 @@ static void put_here(const struct overview *o, const struct server_row *row)
 	if (row->workers > 1)
 		fprintf(o->out, ", %" PRIu32 " wait", row->workers - 1);
 	fputs("</small>", o->out);
+	put_small(o->out, "", row->message);
+	put_small(o->out, "last term here: ", row->valid ? "" : row->reason);
 	fputs("</span></td>", o->out);
+}
+
+static void put_candidates(const struct overview *o, uint32_t lease)
+{
+	size_t count;
+	const struct server_candidate *candidates = server_candidates(o->setup->server, lease, &count);
+	put_cell(o->out, "", "Candidates");
+	fputs("<span>", o->out);
+	for (size_t i = 0; i < count; i++) {
+		put_text(o->out, candidates[i].node);
+		fputs("<small>seen ", o->out);
+		put_duration(o->out, (o->now - candidates[i].seen_at) / NS_PER_MS);
+		fputs(" ago", o->out);
+		if (candidates[i].priority != 0)
+			fprintf(o->out, ", priority %" PRId32, candidates[i].priority);
+		fputs("</small>", o->out);
+	}
+	fputs(count == 0 ? "none elsewhere</span></td>" : "</span></td>", o->out);
 }
 
 static void put_row(struct overview *o, uint32_t lease, const struct server_row *row)
@@ -272,6 +302,7 @@ static void put_row(struct overview *o, uint32_t lease, const struct server_row 
 	fprintf(o->out, "<tr%s>", led ? "" : " class=\"gone\"");
 	put_cell(o->out, "name", "Component");
 	put_text(o->out, row->component);
+	put_small(o->out, "group ", row->group);
 	fputs("</td>", o->out);
 	put_leader(o, row, led);
 	put_cell(o->out, "number", "Term");
@@ -280,6 +311,7 @@ static void put_row(struct overview *o, uint32_t lease, const struct server_row 
 	put_duration(o->out, led ? row->since_ms : without_ms);
 	fputs("</td>", o->out);
 	put_here(o, row);
+	put_candidates(o, lease);
 	put_cell(o->out, "day", "Last 24 hours");
 	put_timeline(o, lease, led ? 0 : o->wall_ms - without_ms);
 	fputs("</td></tr>\n", o->out);
@@ -373,7 +405,7 @@ void http_overview(FILE *out, const struct http_setup *setup, int64_t now, int64
 	put_head(&overview);
 	put_notes(&overview);
 	fputs("<table>\n<thead><tr><th>Component</th><th>Leader</th><th>Term</th><th>Since</th><th>Here</"
-	      "th>"
+	      "th><th>Candidates</th>"
 	      "<th class=\"day\"><span><b>24 hours ago</b><b>12</b><b>now</b></span></th></tr></thead>\n<tbody>\n",
 		out);
 	for (uint32_t i = 0; i < setup->election->lease_count; i++)

@@ -101,7 +101,20 @@ static void put_text(FILE *out, const char *key, const char *value)
 	fputc('"', out);
 }
 
-static void put_row(FILE *out, const struct server_row *row)
+static void put_candidates(FILE *out, const struct server *server, uint32_t lease)
+{
+	size_t count;
+	const struct server_candidate *candidates = server_candidates(server, lease, &count);
+	int64_t now = clock_now_ns();
+	fputs(",\"candidates\":[", out);
+	// A node's name needs no quoting, and only what is one got this far.
+	for (size_t i = 0; i < count; i++)
+		fprintf(out, "%s{\"node\":\"%s\",\"seen_ms\":%" PRId64 ",\"priority\":%" PRId32 "}", i > 0 ? "," : "",
+			candidates[i].node, (now - candidates[i].seen_at) / NS_PER_MS, candidates[i].priority);
+	fputc(']', out);
+}
+
+static void put_row(FILE *out, const struct server *server, uint32_t lease, const struct server_row *row)
 {
 	fprintf(out, "{\"component\":\"%s\"", row->component);
 	put_text(out, "role", row->role);
@@ -113,6 +126,11 @@ static void put_row(FILE *out, const struct server_row *row)
 	put_text(out, "store", row->store);
 	put_text(out, "error", row->error);
 	put_text(out, "node", row->node);
+	put_text(out, "group", row->group);
+	put_text(out, "paused", row->paused);
+	put_candidates(out, server, lease);
+	put_text(out, "reason", row->reason);
+	put_text(out, "message", row->message);
 	fputc('}', out);
 }
 
@@ -125,7 +143,7 @@ static unsigned tell_status(FILE *out, const struct http_setup *setup)
 		if (!server_row(setup->server, i, &row))
 			continue;
 		fputs(separator, out);
-		put_row(out, &row);
+		put_row(out, setup->server, i, &row);
 		separator = ",\n";
 	}
 	fputs("\n]}\n", out);

@@ -87,6 +87,20 @@ class DaemonTest(SystemTest):
         self.assertEqual((head.status, head.body), (200, ""))
 
 
+    def test_operators_come_next(self):
+        """Who pauses the fleet while the history is being read for the page waits for that, and is not refused"""
+        one = self.replica(http=self.directory / "http").start()
+        with contextlib.closing(sqlite3.connect(one.store.path, isolation_level=None)) as database:
+            database.execute("BEGIN EXCLUSIVE")
+            ask(one.http, "/")
+            operator = self.client(one)
+            request = operator.say("pause")
+            self.assertEqual(one.ask("check component=engine").word, "ok")  # the pause was taken before
+            database.execute("ROLLBACK")
+        self.assertEqual(operator.answer_to(request).word, "ok")
+        self.assertEqual(one.status()["paused"], one.name)
+
+
 @unittest.skipUnless(browser.PROGRAM, "no chromium is installed")
 class PageTest(SystemTest):
     @classmethod
@@ -183,9 +197,11 @@ class PageTest(SystemTest):
                     " VALUES (?, ?, ?, ?, ?, ?)",
                     (component, term, node, hours_ago(began), hours_ago(ended), reason),
                 )
+        self.client(self.replicas_by_name["host-c"], "engine")
+        self.assertEqual(self.replicas_by_name["host-b"].ctl("pause").returncode, 0)
         self.browser.look(*SCREENS["desk"], "dark")
         self.browser.open(f"http://{self.one.http}/")
-        until(lambda: self.browser.run("document.querySelectorAll('svg').length"), "the timeline", every=0.1)
+        until(lambda: self.browser.run("document.querySelectorAll('svg').length") == 2, "two timelines", every=0.1)
         widths = self.browser.run(
             "[...document.querySelectorAll('tbody tr')[0].querySelectorAll('rect')]"
             ".map(bar => [bar.getAttribute('class'), Math.round(bar.getAttribute('width') / 60)])"
@@ -193,6 +209,10 @@ class PageTest(SystemTest):
         self.assertEqual(sorted(widths), [["n0", 5], ["n2", 16], ["off", 1], ["off", 2]])
         self.assertIn(EVIL, self.browser.run("document.querySelector('footer').innerText"))
         self.assertEqual(self.browser.run("document.querySelectorAll('img, script').length"), 0)
+        seen = until(lambda: self.rows()["engine"]["Candidates"] != "none elsewhere" and self.rows(), "it", every=0.1)
+        self.assertRegex(seen["engine"]["Candidates"], r"^host-c\nseen \d+\.\d s ago$")
+        notes = self.browser.run("[...document.querySelectorAll('.note')].map(note => note.innerText)")
+        self.assertIn("The fleet is paused, by host-b: leaders stay, nobody new is elected", notes)
         self.browser.photograph(PHOTOGRAPHS / "history.png")
         _, unreadable = self.browser.run(UNREADABLE)
         self.assertEqual(unreadable, [])
