@@ -244,7 +244,7 @@ MYSQL_TESTS := %/test_mariadb.py %/test_mariadb_failover.py %/test_mariadb_scena
 SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filter-out \
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # They wait for the most part, and run beside the others.
-WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme pooler mariadb_scenarios terminal)
+WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme pooler mariadb_scenarios terminal prometheus)
 PARTS := $(or $(CHECK),tools layers unit sim store system)
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)
@@ -379,7 +379,7 @@ INSTALLED := 755:$(P)/tenured:$(sbindir)/tenured 755:$(P)/tenurectl:$(bindir)/te
 	755:$(P)/libtenure.so.$(VERSION):$(libdir)/libtenure.so.$(VERSION) 644:$(P)/libtenure.a:$(libdir)/libtenure.a \
 	644:src/client/tenure.h:$(includedir)/tenure.h 644:$(B)/filled/tenure.pc:$(pkgconfigdir)/tenure.pc \
 	$(foreach m,$(wildcard man/*.[1-8]),644:$m:$(mandir)/man$(call section,$m)/$(notdir $m)) \
-	$(foreach c,$(wildcard conf/*.conf conf/*.cfg conf/*.yml conf/*.sql),644:$c:$(docdir)/examples/$(notdir $c)) \
+	$(foreach c,$(wildcard $(addprefix conf/*.,conf cfg yml json sql)),644:$c:$(docdir)/examples/$(notdir $c)) \
 	644:README.md:$(docdir)/README.md 644:CHANGELOG.md:$(docdir)/CHANGELOG.md 644:LICENSE:$(docdir)/LICENSE \
 	$(foreach u,tenured.service tenure-run@.service,644:$(B)/filled/$u:$(systemdunitdir)/$u) \
 	644:systemd/tenured.socket:$(systemdunitdir)/tenured.socket \

@@ -87,6 +87,15 @@ static void count_state(struct agent *agent, const struct election_note *note)
 	agent->status_changed = true;
 }
 
+// The answer to read_history().
+static void take_history(struct agent *agent, enum election_result result, const struct exchange_reply *reply)
+{
+	agent->history.asking = false;
+	if (result == RESULT_DONE && reply &&
+		history_take(&agent->history, reply->past, reply->past_count, clock_now_ns()) < 0)
+		log_error("history", log_text("problem", "out of memory"));
+}
+
 static void tell(struct agent *agent, const struct election_note *note, const struct exchange_reply *reply)
 {
 	struct server *server = agent->server;
@@ -114,7 +123,10 @@ static void tell(struct agent *agent, const struct election_note *note, const st
 		agent->status_changed = true;
 		break;
 	case NOTE_OPERATED:
-		server_tell_operated(server, note->result, reply);
+		if (agent->history.asking)
+			take_history(agent, note->result, reply);
+		else
+			server_tell_operated(server, note->result, reply);
 		break;
 	case NOTE_STARTED:
 	case NOTE_CLEARED:
@@ -267,11 +279,28 @@ static void feed_watchdog(struct agent *agent)
 	agent->watchdog_at = now + agent->watchdog_interval_ns;
 }
 
+// Somebody looks at the page of HTTP, which shows it.
+static void read_history(struct agent *agent)
+{
+	static const struct election_operation operation = {
+		.kind = OPERATION_HISTORY, .lease = EXCHANGE_EVERY_LEASE, .count = HISTORY_TERMS};
+	struct history *history = &agent->history;
+	int64_t now = clock_now_ns();
+	bool due = history_is_due(history, now) && agent->election.operation.kind == OPERATION_NONE;
+	history->wanted = false;
+	if (!due)
+		return;
+	history->asked_at = now;
+	history->asking = true;
+	step(agent, &(struct election_event){.type = ELECTION_OPERATE, .operation = &operation});
+}
+
 static void on_turn(void *userdata)
 {
 	struct agent *agent = userdata;
 	server_turn(agent->server);
 	http_turn(agent->http);
+	read_history(agent);
 	tell_service_manager(agent);
 	feed_watchdog(agent);
 	int64_t at = election_deadline(&agent->election), http_at = http_deadline(agent->http);
@@ -395,6 +424,7 @@ static int open_http(struct agent *agent)
 					      .server = agent->server,
 					      .store_text = agent->store_text,
 					      .metrics = &agent->metrics,
+					      .history = &agent->history,
 					      .answered_at = &agent->answered_at,
 				      });
 }
@@ -442,6 +472,7 @@ void agent_free(struct agent *agent)
 	loop_watch_free(agent->store_watch);
 	store_free(agent->store);
 	metrics_done(&agent->metrics);
+	history_done(&agent->history);
 	free(agent->update.notes);
 	free(agent->leases);
 	free(agent->releases);

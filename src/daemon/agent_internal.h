@@ -25,6 +25,7 @@ struct agent {
 	struct server *server;
 	struct http *http; // NULL: none
 	struct metrics metrics;
+	struct history history;
 	char store_text[EXCHANGE_TEXT_SIZE]; // what is wrong with the store, or ""
 	enum exchange_outcome told_outcome;  // the last one that was not logged quietly
 	struct uuid told_session;            // the one that the log knows of, and its state there

@@ -48,10 +48,21 @@ static struct MHD_Response *make_response(const struct http_page *page)
 		free(page->body);
 		return NULL;
 	}
-	// A connection is for one request: so there is nothing to be gained from holding it.
-	if (MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, page->type) == MHD_YES &&
-		MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") == MHD_YES &&
-		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") == MHD_YES)
+	const struct {
+		const char *name, *value;
+	} headers[] = {
+		{MHD_HTTP_HEADER_CONTENT_TYPE, page->type},
+		{MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
+		// A connection is for one request: so there is nothing to be gained from holding it.
+		{MHD_HTTP_HEADER_CONNECTION, "close"},
+		{"Content-Security-Policy", page->policy},
+		{"Referrer-Policy", "no-referrer"},
+		{"X-Content-Type-Options", "nosniff"},
+	};
+	bool all = true;
+	for (size_t i = 0; i < COUNT_OF(headers); i++)
+		all = all && MHD_add_response_header(response, headers[i].name, headers[i].value) == MHD_YES;
+	if (all)
 		return response;
 	MHD_destroy_response(response);
 	return NULL;
@@ -86,7 +97,11 @@ static enum MHD_Result give_answer(struct http *http, struct MHD_Connection *con
 
 static enum MHD_Result refuse_method(struct MHD_Connection *connection)
 {
-	struct http_page page = {.type = "text/plain; charset=utf-8", .body = strdup("GET and HEAD\n")};
+	struct http_page page = {
+		.type = "text/plain; charset=utf-8",
+		.policy = HTTP_POLICY_NOTHING,
+		.body = strdup("GET and HEAD\n"),
+	};
 	page.size = page.body ? strlen(page.body) : 0;
 	struct MHD_Response *response = page.body ? make_response(&page) : NULL;
 	if (!response)

@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "election.h"
+#include "history.h"
 #include "loop.h"
 #include "metrics.h"
 #include "server.h"
@@ -24,6 +25,7 @@ struct http_setup {
 	const struct server *server;
 	const char *store_text; // what is wrong with the store, or ""
 	const struct metrics *metrics;
+	struct history *history;    // what is wanted is asked for by the caller, after http_turn()
 	const int64_t *answered_at; // when the store last said OK; 0: not yet
 };
 

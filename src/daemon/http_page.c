@@ -11,6 +11,7 @@
 #define LEADER_PREFIX "/leader/"
 #define TEXT "text/plain; charset=utf-8"
 #define JSON "application/json"
+#define HTML "text/html; charset=utf-8"
 #define PROMETHEUS "text/plain; version=0.0.4; charset=utf-8"
 
 enum {
@@ -22,6 +23,7 @@ enum {
 enum http_route http_route(const char *path)
 {
 	static const char *const paths[HTTP_SHARED] = {
+		[HTTP_OVERVIEW] = "/",
 		[HTTP_HEALTHZ] = "/healthz",
 		[HTTP_READYZ] = "/readyz",
 		[HTTP_STATUS] = "/status",
@@ -99,7 +101,20 @@ static void put_text(FILE *out, const char *key, const char *value)
 	fputc('"', out);
 }
 
-static void put_row(FILE *out, const struct server_row *row)
+static void put_candidates(FILE *out, const struct server *server, uint32_t lease)
+{
+	size_t count;
+	const struct server_candidate *candidates = server_candidates(server, lease, &count);
+	int64_t now = clock_now_ns();
+	fputs(",\"candidates\":[", out);
+	// A node's name needs no quoting, and only what is one got this far.
+	for (size_t i = 0; i < count; i++)
+		fprintf(out, "%s{\"node\":\"%s\",\"seen_ms\":%" PRId64 ",\"priority\":%" PRId32 "}", i > 0 ? "," : "",
+			candidates[i].node, (now - candidates[i].seen_at) / NS_PER_MS, candidates[i].priority);
+	fputc(']', out);
+}
+
+static void put_row(FILE *out, const struct server *server, uint32_t lease, const struct server_row *row)
 {
 	fprintf(out, "{\"component\":\"%s\"", row->component);
 	put_text(out, "role", row->role);
@@ -111,6 +126,11 @@ static void put_row(FILE *out, const struct server_row *row)
 	put_text(out, "store", row->store);
 	put_text(out, "error", row->error);
 	put_text(out, "node", row->node);
+	put_text(out, "group", row->group);
+	put_text(out, "paused", row->paused);
+	put_candidates(out, server, lease);
+	put_text(out, "reason", row->reason);
+	put_text(out, "message", row->message);
 	fputc('}', out);
 }
 
@@ -123,7 +143,7 @@ static unsigned tell_status(FILE *out, const struct http_setup *setup)
 		if (!server_row(setup->server, i, &row))
 			continue;
 		fputs(separator, out);
-		put_row(out, &row);
+		put_row(out, setup->server, i, &row);
 		separator = ",\n";
 	}
 	fputs("\n]}\n", out);
@@ -133,6 +153,9 @@ static unsigned tell_status(FILE *out, const struct http_setup *setup)
 static unsigned tell(FILE *out, const struct http_setup *setup, enum http_route route, const char *path)
 {
 	switch (route) {
+	case HTTP_OVERVIEW:
+		http_overview(out, setup, clock_now_ns(), clock_wall_ms());
+		return FOUND;
 	case HTTP_HEALTHZ:
 		return tell_health(out);
 	case HTTP_READYZ:
@@ -146,13 +169,15 @@ static unsigned tell(FILE *out, const struct http_setup *setup, enum http_route 
 		return tell_leader(out, setup, path);
 	case HTTP_NOT_FOUND:
 	default:
-		fputs("there are /healthz, /readyz, /status, /metrics and /leader/COMPONENT\n", out);
+		fputs("there are /, /healthz, /readyz, /status, /metrics and /leader/COMPONENT\n", out);
 		return NO_SUCH;
 	}
 }
 
 static const char *type_of(enum http_route route)
 {
+	if (route == HTTP_OVERVIEW)
+		return HTML;
 	if (route == HTTP_STATUS)
 		return JSON;
 	return route == HTTP_METRICS ? PROMETHEUS : TEXT;
@@ -160,7 +185,10 @@ static const char *type_of(enum http_route route)
 
 int http_page_make(const struct http_setup *setup, enum http_route route, const char *path, struct http_page *ret)
 {
-	*ret = (struct http_page){.type = type_of(route)};
+	*ret = (struct http_page){
+		.type = type_of(route),
+		.policy = route == HTTP_OVERVIEW ? http_overview_policy : HTTP_POLICY_NOTHING,
+	};
 	FILE *out = open_memstream(&ret->body, &ret->size);
 	if (!out)
 		return -ENOMEM;

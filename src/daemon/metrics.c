@@ -43,12 +43,6 @@ void metrics_note(struct metrics *metrics, const struct election_note *note)
 		lease->ended[note->reason]++;
 }
 
-// What a row says of this node outlives the term where the database cannot be reached.
-static bool has_leader(const struct server_row *row)
-{
-	return row->valid || (row->leader[0] != '\0' && strcmp(row->leader, row->node) != 0);
-}
-
 static int64_t leaderless_ns(const struct metrics_lease *lease, int64_t now)
 {
 	return lease->leaderless_ns + (lease->leaderless_since != 0 ? now - lease->leaderless_since : 0);
@@ -57,7 +51,7 @@ static int64_t leaderless_ns(const struct metrics_lease *lease, int64_t now)
 void metrics_row(struct metrics *metrics, uint32_t lease, const struct server_row *row, int64_t now)
 {
 	struct metrics_lease *counted = &metrics->leases[lease];
-	bool led = has_leader(row);
+	bool led = server_row_led(row);
 	if (led == (counted->leaderless_since == 0))
 		return;
 	counted->leaderless_ns = leaderless_ns(counted, now);
@@ -141,7 +135,7 @@ static int64_t value_of(
 	case OF_LEADER:
 		return row->valid;
 	case OF_LEADER_KNOWN:
-		return has_leader(row);
+		return server_row_led(row);
 	case OF_TERM:
 		return (int64_t)row->term;
 	case OF_VALID:
@@ -216,6 +210,8 @@ static void put_daemon(const struct print *print)
 	const struct election *election = print->election;
 	bool answers = election->answered && (election->outcome == EXCHANGE_OK || election->outcome == EXCHANGE_BUSY);
 	put_one(print, "tenure_store_connected", "gauge", "1 where the last exchange was answered.", answers);
+	put_one(print, "tenure_paused", "gauge", "1 where the fleet is paused: nobody new is elected.",
+		election->paused);
 	put_one(print, "tenure_renewals_total", "counter", "Renewals of this daemon's session.", metrics->renewals);
 	put_one(print, "tenure_incarnation_changes_total", "counter",
 		"How often the store turned out to be another server, or another life of it.",

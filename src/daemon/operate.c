@@ -48,12 +48,23 @@ static void begin(struct request *request, const struct election_operation *oper
 
 void operate_answer(struct server *server, enum election_answer answer)
 {
-	struct client *client = server->operating.client;
-	if (answer == ANSWER_OK)
-		return; // server_tell_operated() follows
-	server->operating = (struct operating){0};
-	client->waits = false;
-	client_error(client, WIRE_CODE_BUSY, "another operation is going on at this daemon; ask again");
+	// If it is OK, server_tell_operated() follows; else one of the daemon's own is going on.
+	server->operating.postponed = answer == ANSWER_BUSY;
+}
+
+bool operate_next_event(struct server *server, struct election_event *ret)
+{
+	struct operating *operating = &server->operating;
+	if (!operating->postponed || server->setup.election->operation.kind != OPERATION_NONE)
+		return false;
+	operating->postponed = false;
+	if (!operating->client) {
+		*operating = (struct operating){0};
+		return false;
+	}
+	server->asking = (struct asking){.client = operating->client, .operates = true};
+	*ret = (struct election_event){.type = ELECTION_OPERATE, .operation = &operating->what};
+	return true;
 }
 
 // ---- the requests ----

@@ -304,5 +304,5 @@ static bool next_waiting(struct server *server, struct election_event *ret)
 bool server_next_event(struct server *server, struct election_event *ret)
 {
 	// First who is gone: nobody of them is to be seated.
-	return next_leaving(server, ret) || next_waiting(server, ret);
+	return next_leaving(server, ret) || next_waiting(server, ret) || operate_next_event(server, ret);
 }

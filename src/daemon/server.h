@@ -124,6 +124,13 @@ struct server_candidate {
 	char node[NAME_BYTES + 1];
 };
 
+// Whether it is known to have a leader. What a row says of this node outlives the term where the database cannot be
+// reached.
+static inline bool server_row_led(const struct server_row *row)
+{
+	return row->valid || (row->leader[0] != '\0' && strcmp(row->leader, row->node) != 0);
+}
+
 // False where there is nothing to be seen of the lease: its component was removed.
 bool server_row(const struct server *server, uint32_t lease, struct server_row *ret);
 // The freshest first, as of the last exchange that told; good until the next one. NULL where there are none.

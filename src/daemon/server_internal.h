@@ -100,6 +100,7 @@ struct operating {
 	struct election_operation what; // OPERATION_NONE: nothing
 	struct client *client;          // NULL: it is gone
 	struct ucred peer;
+	bool postponed; // until one of the daemon's own has come to its end
 };
 
 // A line that asks for something.
@@ -187,6 +188,7 @@ void operate_resume(struct request *request);
 void operate_history(struct request *request);
 // The election's answer to it.
 void operate_answer(struct server *server, enum election_answer answer);
+bool operate_next_event(struct server *server, struct election_event *ret);
 void operate_forget(const struct client *client);
 
 // candidates.c

@@ -47,12 +47,16 @@ class HttpTest(SystemTest):
         self.assertEqual(ask(two.http, "/leader/engine").status, 503)
         self.assertEqual(ask(one.http, "/leader/engine")[0::2], (200, "a\n"))
         self.assertEqual(ask(one.http, "/leader/other")[0::2], (503, "\n"))
-        for path in ("/leader/none", "/leader/", "/leader", "/", "/nothing", "/healthz/", "/LEADER/engine"):
+        for path in ("/leader/none", "/leader/", "/leader", "//", "/nothing", "/healthz/", "/LEADER/engine"):
             self.assertEqual(ask(one.http, path).status, 404, path)
+        self.client(two, "engine")
+        for replica in (one, two):
+            until(lambda replica=replica: replica.status()["candidates"], "the other is a candidate")
         for replica in (one, two):
             for path in ("/healthz", "/readyz", "/healthz?verbose=1"):
                 self.assertEqual(ask(replica.http, path)[0::2], (200, "ok\n"), path)
-            self.assert_same_status(replica)
+            candidates = self.assert_same_status(replica)[0]["candidates"]
+            self.assertEqual([candidate["node"] for candidate in candidates], ["b" if replica is one else "a"])
 
     def assert_same_status(self, replica):
         reply = ask(replica.http, "/status")
@@ -62,10 +66,11 @@ class HttpTest(SystemTest):
         for row in shown + told:
             self.assertEqual(row.pop("ttl_ms") > 0, row["role"] == "leader")
             row.pop("since_ms")
-        # tenurectl also has the keys that a daemon may come to tell.
-        keys = [list(row) for row in shown]
-        self.assertEqual(shown, [{key: row[key] for key in keys[0]} for row in told])
-        self.assertEqual(keys, [list(row)[: len(keys[0])] for row in told], "the same keys in the same order")
+            for candidate in row["candidates"]:
+                candidate.pop("seen_ms")
+        self.assertEqual(shown, told)
+        self.assertEqual([list(row) for row in shown], [list(row) for row in told], "the same keys in the same order")
+        return shown
 
     def test_methods(self):
         """GET and HEAD, and 405 for all else; a connection a request"""
@@ -335,7 +340,7 @@ class MisuseTest(SystemTest):
         def storm():
             count = 0
             while now() < until_ns:
-                self.assertEqual(ask(self.one.http, "/status").status, 200)
+                self.assertEqual(ask(self.one.http, "/" if count % 2 else "/status").status, 200)
                 count += 1
             counts.append(count)
 

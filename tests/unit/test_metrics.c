@@ -149,6 +149,14 @@ START_TEST(the_store_is_connected_while_it_answers)
 }
 END_TEST
 
+START_TEST(the_fleet_is_paused)
+{
+	ck_assert(prints("tenure_paused 0", START_NS));
+	election.paused = true;
+	ck_assert(prints("tenure_paused 1", START_NS));
+}
+END_TEST
+
 START_TEST(more_leases_keep_what_was_counted)
 {
 	note_state(LEASE_CLAIMING, LEASE_LEADING, REASON_NONE);
@@ -178,6 +186,7 @@ int main(void)
 	tcase_add_test(tests, exchanges_fall_into_buckets);
 	tcase_add_test(tests, the_first_server_is_no_change);
 	tcase_add_test(tests, the_store_is_connected_while_it_answers);
+	tcase_add_test(tests, the_fleet_is_paused);
 	tcase_add_test(tests, more_leases_keep_what_was_counted);
 	tcase_add_test(tests, the_start_is_a_unix_time);
 	suite_add_tcase(suite, tests);
