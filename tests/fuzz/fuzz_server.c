@@ -29,7 +29,8 @@ enum kind {
 	KIND_LEAVE,
 	KIND_CHECK,
 	KIND_STATUS,
-	KIND_WATCH
+	KIND_WATCH,
+	KIND_OPERATE
 };
 
 struct asked {
@@ -83,6 +84,7 @@ struct world {
 	struct exchange_claim sent_claims[NAMES];
 	struct exchange_offer sent_offers[NAMES];
 	struct exchange_stray sent_sweeps[EXCHANGE_STRAYS];
+	struct exchange_ask sent_ask;
 	struct exchange_row rows[NAMES];
 	struct exchange_grant grants[NAMES];
 	struct exchange_reply reply;
@@ -112,10 +114,12 @@ static void send_request(const struct exchange_request *request)
 	w.request.claims = w.sent_claims;
 	w.request.offers = w.sent_offers;
 	w.request.sweeps = w.sent_sweeps;
-	w.request.ask = NULL;
+	w.request.ask = request->ask ? &w.sent_ask : NULL;
+	if (request->ask)
+		w.sent_ask = *request->ask;
 }
 
-static void tell(const struct election_note *note)
+static void tell(const struct election_note *note, const struct exchange_reply *reply)
 {
 	told_note(w.told, note, &w.election);
 	if (note->type == NOTE_GRANTED)
@@ -128,6 +132,8 @@ static void tell(const struct election_note *note)
 		server_tell_leader(w.server, note->lease);
 	else if (note->type == NOTE_SEAT_VACANT)
 		server_tell_vacant(w.server, note->lease);
+	else if (note->type == NOTE_OPERATED)
+		server_tell_operated(w.server, note->result, reply);
 }
 
 static void step(void *userdata, const struct election_event *event)
@@ -142,7 +148,7 @@ static void step(void *userdata, const struct election_event *event)
 		election_step(&w.election, &next, &w.update);
 		server_answer(w.server, w.update.answer);
 		for (size_t i = 0; i < w.update.note_count; i++)
-			tell(&w.notes[i]);
+			tell(&w.notes[i], next.type == ELECTION_REPLY ? next.reply : NULL);
 		told_check(w.told, &w.election);
 		if (w.update.submit)
 			send_request(&w.update.request);
@@ -159,6 +165,7 @@ static void carry_out(void)
 	tables_adopt(w.tables, request);
 	tables_missing(w.tables, request);
 	tables_change(w.tables, request, w.grants, &w.reply.grant_count);
+	tables_ask(w.tables, request, "a", &w.reply);
 	tables_report(w.tables, request, w.rows, &w.reply);
 }
 
@@ -285,6 +292,7 @@ static void hear_ok(struct peer *peer, const struct asked *asked, const char *li
 	case KIND_STATUS:
 		MUST(line[0] == '\0');
 		break;
+	case KIND_OPERATE:
 	case KIND_ANY:
 	case KIND_NONE:
 	default:
@@ -456,7 +464,7 @@ static void ask(struct peer *peer, struct input *input)
 		{"check", "", KIND_CHECK, true},
 		{"status", "", KIND_STATUS, false},
 		{"watch", "", KIND_WATCH, false},
-		{"resign", "", KIND_WORD, false},
+		{"resign", "", KIND_OPERATE, false},
 		{"reload", "", KIND_WORD, false},
 		{"dance", "", KIND_WORD, false},
 	};
@@ -556,16 +564,25 @@ static bool is_settled(void)
 	return true;
 }
 
+// An operator is answered when the database is.
+static void go_on(void)
+{
+	static const uint8_t exactly = UINT8_MAX;
+	answer(&(struct input){NULL, 0});
+	pass_time(&(struct input){&exactly, 1});
+	turn();
+}
+
 // Everybody gets what is owed, and nothing is left of those who go.
 static void end(void)
 {
 	for (int i = 0; i < ASKED && !is_settled(); i++)
-		turn();
+		go_on();
 	MUST(is_settled());
 	for (size_t i = 0; i < PEERS; i++)
 		hang_up(&w.peers[i]);
 	for (int i = 0; i < ASKED && server_client_count(w.server) > 0; i++)
-		turn();
+		go_on();
 	MUST(server_client_count(w.server) == 0);
 	for (size_t i = 0; i < NAMES; i++)
 		MUST(!w.server->posts[i].seated && !w.server->posts[i].waiting && w.server->posts[i].workers == 0);
