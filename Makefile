@@ -2,10 +2,13 @@
 # The layers and the rule between them are described in src/README.md.
 #
 #: make            build/tenured, build/tenurectl, build/libtenure.so, build/libtenure.a
-#: make check      all tests; CHECK="tools layers unit sim store system" is all of it, or some
+#: make check      all tests; CHECK="tools layers unit fuzz model sim store system" is all of it, or some
 #: make lint       formatting, static analysis and style
 #: make coverage   unit tests and simulator, and what they run of src/core
 #: make sim        the simulator; SEED=1 RUNS=1000
+#: make fuzz       each target of tests/fuzz for MINUTES=10, on a core at low priority; TARGETS="line rows" only those
+#: make fuzz-corpus   what it found goes into tests/fuzz/corpus, as far as it adds something
+#: make model      the protocol before a model checker; BOUNDS=large looks further
 #: make failover   fail-overs to a stale replica, of PostgreSQL ROUNDS=50 and of MariaDB two fifths of it
 #: make states     draws the core's state tables again, src/core/states.svg
 #: make demo       an election to watch; STORE=sqlite or STORE=postgresql
@@ -18,7 +21,7 @@
 #: make clean
 #:
 #: B=DIR           where everything goes (build)
-#: MODE=M          release, debug, asan, tsan or coverage; all but release go to B/M
+#: MODE=M          release, debug, asan, tsan, fuzz or coverage; all but release go to B/M
 #: CC, CFLAGS, CPPFLAGS, LDFLAGS   the compiler, and what is added to its flags
 #: WERROR=1        warnings are errors
 #: WITH_PGSQL=0, WITH_SQLITE=0, WITH_MYSQL=0   without that database
@@ -28,13 +31,13 @@
 B ?= build
 MODE ?= release
 ifeq ($(origin CC),default)
-CC := gcc
+CC := $(if $(filter fuzz,$(MODE)),clang,gcc)
 endif
 WITH_PGSQL ?= 1
 WITH_SQLITE ?= 1
 WITH_MYSQL ?= $(if $(wildcard src/store/mysql.c),1,0)
 
-MODES := release debug asan tsan coverage analyzer
+MODES := release debug asan tsan fuzz coverage analyzer
 $(if $(filter $(MODE),$(MODES)),,$(error MODE=$(MODE): one of $(MODES)))
 
 O := $(B)/obj/$(MODE)
@@ -59,6 +62,7 @@ TESTING := $(filter check tests sim-check failover coverage lint lint-tidy,$(GOA
 SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call on,WITH_SQLITE),sqlite) \
 	$(if $(call on,WITH_MYSQL),mysql) $(if $(findstring clang,$(CC)),clang)) \
 	$(if $(TESTING),check $(if $(call on,WITH_PGSQL),check-pgsql) $(if $(call on,WITH_MYSQL),check-mysql)) \
+	$(if $(filter fuzz fuzz-corpus,$(GOALS)),fuzz) $(if $(filter check model,$(GOALS)),model) \
 	$(if $(filter lint lint-% format,$(GOALS)),lint) $(if $(filter demo,$(GOALS)),demo demo-$(STORE)) \
 	$(if $(filter states,$(GOALS)),states) \
 	$(if $(filter check deb newcomer,$(GOALS)),deb) $(if $(filter newcomer,$(GOALS)),newcomer)
@@ -79,6 +83,7 @@ CFLAGS_release := -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
 CFLAGS_debug := -O0 -g3
 CFLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+CFLAGS_fuzz := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 CFLAGS_coverage := -O0 -g --coverage
 # gcc 12 loses sight of what is stored at a computed place; LeakSanitizer does not.
 CFLAGS_analyzer := -O1 -fanalyzer -Wno-analyzer-malloc-leak -Werror
@@ -222,6 +227,12 @@ $(UNIT) $(STORE_TESTS): $(P)/%: $(O)/%.o $(TEST_ARCHIVES) $(STAMP)
 	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(CHECK_LIBS) $(DAEMON_LIBS) $(CTL_LIBS))
 $(STORE_TESTS): $(STORE_HELPERS)
 
+# With libFuzzer, or with what runs the files of a corpus in its place.
+FUZZ := $(patsubst %.c,$(P)/%,$(wildcard tests/fuzz/fuzz_*.c))
+$(FUZZ): $(P)/%: $(O)/%.o $(O)/tests/fuzz/clock.o $(if $(filter fuzz,$(MODE)),,$(O)/tests/fuzz/replay.o) \
+		$(TEST_ARCHIVES) $(STAMP)
+	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer) $(DAEMON_LIBS))
+
 # What the system tests start besides our own programs: with libtenure.so, the way others use it.
 $(HELPERS): $(P)/%: $(O)/%.o $(P)/libtenure.so $(call archives,wire base) $(STAMP)
 	$(call link,$(filter %.o %.so %.a,$^),-Wl$(comma)-rpath$(comma)'$$ORIGIN/../..')
@@ -245,7 +256,7 @@ SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filte
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # They wait for the most part, and run beside the others.
 WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme pooler mariadb_scenarios terminal prometheus)
-PARTS := $(or $(CHECK),tools layers unit sim store system)
+PARTS := $(or $(CHECK),tools layers unit fuzz model sim store system)
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)
 LAYER_CHECK = tests/tools/check-layers $(O) $(foreach l,$(LAYERS),$l:$(subst $() ,$(comma),$(SEES_$l)))
@@ -254,17 +265,20 @@ export TENURE_BUILD = $(abspath $(P))
 export TENURE_MODE = $(MODE)
 export PYTHONPYCACHEPREFIX = $(abspath $(B))/python
 
-.PHONY: tests check sim-check sim failover coverage demo states
-tests: all $(STATES) $(UNIT) $(STORE_TESTS) $(SIM) $(HELPERS)
+.PHONY: tests check fuzz fuzz-corpus model sim-check sim failover coverage demo states
+tests: all $(STATES) $(UNIT) $(FUZZ) $(STORE_TESTS) $(SIM) $(HELPERS)
 
 check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
 		$(call part,layers,$(call archives,$(LAYERS))) $(call part,unit,$(UNIT)) \
-		$(call part,sim,$(SIM)) $(call part,store,$(STORE_TESTS)) $(call part,system,all $(HELPERS))
+		$(call part,fuzz,$(FUZZ)) $(call part,sim,$(SIM)) $(call part,store,$(STORE_TESTS)) \
+		$(call part,system,all $(HELPERS))
 	$(if $(SYSTEM_TESTS),,@echo 'left out: the system tests, which need SQLite and PostgreSQL')
 	@tests/tools/run-tests --logs $(P)/logs \
 		$(call part,tools,tools:tests/tools/test_tools 'tools:$(STATES_CHECK)') \
 		$(call part,layers,'layers:$(LAYER_CHECK)') \
 		$(call part,unit,$(UNIT:%='unit:%')) \
+		$(call part,fuzz,$(foreach f,$(FUZZ),'fuzz:$f tests/fuzz/corpus/$(patsubst fuzz_%,%,$(notdir $f))')) \
+		$(call part,model,model:tests/model/check) \
 		$(call part,sim,$(if $(SIM),'sim:$(call script,tests/sim/check,$(SIM))')) \
 		$(call part,store,$(patsubst %,'store:%',$(call script,tests/store/run,$(STORE_TESTS)))) \
 		$(call part,system,$(patsubst %,'system:python3 -u %',$(filter-out $(WAITING),$(SYSTEM_TESTS))) \
@@ -272,6 +286,18 @@ check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
 
 sim: $(SIM)
 	$(SIM) $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+
+model:
+	@BOUNDS=$(BOUNDS) tests/model/check
+
+fuzz fuzz-corpus:
+	@$(MAKE) --no-print-directory MODE=fuzz $@-run
+
+.PHONY: fuzz-run fuzz-corpus-run
+fuzz-run: $(FUZZ)
+	@tests/fuzz/run --minutes $(or $(MINUTES),10) $(P) $(TARGETS)
+fuzz-corpus-run: $(FUZZ)
+	@tests/fuzz/run --merge $(P) $(TARGETS)
 
 FAILOVERS = TENURE_FAILOVERS=$(or $(ROUNDS),50) python3 -u
 failover: all

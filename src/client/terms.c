@@ -89,7 +89,7 @@ uint64_t tenure_term(const struct tenure *t)
 	return atomic_load_explicit(&t->term, memory_order_acquire);
 }
 
-int64_t tenure_deadline(const struct tenure *t)
+static int64_t deadline_there(const struct tenure *t)
 {
 	uint64_t term = atomic_load_explicit(&t->term, memory_order_acquire);
 	if (term == 0)
@@ -101,6 +101,12 @@ int64_t tenure_deadline(const struct tenure *t)
 	return atomic_load_explicit(&t->term, memory_order_relaxed) == term ? deadline : INT64_MIN;
 }
 
+int64_t tenure_deadline(const struct tenure *t)
+{
+	int64_t deadline = deadline_there(t);
+	return page_deadline_can_be(deadline, clock_now_ns()) ? deadline : INT64_MIN;
+}
+
 const void *tenure_page(const struct tenure *t)
 {
 	return atomic_load_explicit(&t->slot, memory_order_relaxed);
@@ -109,6 +115,7 @@ const void *tenure_page(const struct tenure *t)
 bool tenure_valid(const struct tenure *t)
 {
 	// The clock is read last: a pause in between says no (W7).
-	int64_t deadline = tenure_deadline(t);
-	return deadline != INT64_MIN && clock_now_ns() < deadline;
+	int64_t deadline = deadline_there(t);
+	int64_t now = clock_now_ns();
+	return now < deadline && page_deadline_can_be(deadline, now);
 }

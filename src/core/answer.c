@@ -113,12 +113,22 @@ static void take_session(struct election *e, struct election_update *u, const st
 		lose_session(e, u);
 }
 
+// No worker of the group was told of that term or of a later one (W2, W4), and it is one.
+static bool is_next_term(const struct election *e, uint32_t head, uint64_t term)
+{
+	FOR_MEMBERS (e, i, head)
+		if (term <= e->leases[i].told_term)
+			return false;
+	return true;
+}
+
 static void take_grants(struct election *e, struct election_update *u, const struct exchange_reply *reply)
 {
 	// A session that is gone holds nothing, whatever was granted to it.
 	for (size_t i = 0; e->session_state == SESSION_LIVE && i < reply->grant_count; i++) {
 		const struct exchange_grant *grant = &reply->grants[i];
-		if (grant->lease < e->lease_count && e->leases[grant->lease].state == LEASE_CLAIMING)
+		if (grant->lease < e->lease_count && e->leases[grant->lease].state == LEASE_CLAIMING &&
+			is_next_term(e, grant->lease, grant->term))
 			grant_lease(e, u, grant->lease, grant->term);
 	}
 	refuse_claims(e, u);
@@ -207,13 +217,26 @@ static void take_row(struct election *e, struct election_update *u, const struct
 	l->row = *row;
 	l->look_at = e->now + look_after(e, row);
 	wait_for_others(e, l);
-	e->longest_lease_ns = max_ns(e->longest_lease_ns, row->holder_lease_ms * NS_PER_MS);
+	e->longest_lease_ns = max_ns(e->longest_lease_ns, span_ns(row->holder_lease_ms));
 	if (!same_leader) {
 		l->retry_at = e->now; // what was refused was another row
 		FOR_MEMBERS (e, i, row->lease)
 			add_note(u, NOTE_LEADER, i, NULL)->term = row->term;
 	}
 	take_row_state(e, u, row->lease);
+}
+
+// Each lease once, in order, whatever is there: a step has room for so many notes.
+static void take_rows(struct election *e, struct election_update *u, const struct exchange_reply *reply)
+{
+	uint32_t next = 0;
+	for (size_t i = 0; i < reply->row_count; i++) {
+		const struct exchange_row *row = &reply->rows[i];
+		if (row->lease < next || row->lease >= e->lease_count)
+			continue;
+		next = row->lease + 1;
+		take_row(e, u, row);
+	}
 }
 
 static void take_strays(struct election *e, const struct exchange_reply *reply)
@@ -223,12 +246,12 @@ static void take_strays(struct election *e, const struct exchange_reply *reply)
 	memcpy(old, e->strays, sizeof old);
 	e->strays_at = e->now + e->timing.lease_ns;
 	e->stray_count = 0;
-	for (size_t i = 0; i < reply->stray_count; i++) {
+	for (size_t i = 0; i < reply->stray_count && i < EXCHANGE_STRAYS; i++) {
 		if (uuid_equal(&reply->strays[i].session, &e->session))
 			continue;
 		struct election_stray *s = &e->strays[e->stray_count++];
 		*s = (struct election_stray){.stray = reply->strays[i], .observed_at = e->now};
-		e->longest_lease_ns = max_ns(e->longest_lease_ns, s->stray.lease_ms * NS_PER_MS);
+		e->longest_lease_ns = max_ns(e->longest_lease_ns, span_ns(s->stray.lease_ms));
 		for (size_t j = 0; j < old_count; j++)
 			if (uuid_equal(&old[j].stray.session, &s->stray.session) && old[j].stray.seq == s->stray.seq)
 				s->observed_at = old[j].observed_at;
@@ -288,9 +311,7 @@ void answer_reply(struct election *e, struct election_update *u, const struct ex
 		take_paused(e, u, reply);
 		e->report_at = e->now + e->timing.lease_ns;
 	}
-	for (size_t i = 0; i < reply->row_count; i++)
-		if (reply->rows[i].lease < e->lease_count)
-			take_row(e, u, &reply->rows[i]);
+	take_rows(e, u, reply);
 	if (e->sent_strays)
 		take_strays(e, reply);
 	extend_leases(e, u);

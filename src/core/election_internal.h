@@ -21,6 +21,14 @@ static inline int64_t clamp_ns(int64_t value, int64_t low, int64_t high)
 	return min_ns(max_ns(value, low), high);
 }
 
+// A span as the database has it, bounded: whatever is there, what is calculated with it does not overflow.
+#define SPAN_MS_MAX (INT64_C(366) * 24 * 3600 * 1000)
+
+static inline int64_t span_ns(int64_t ms)
+{
+	return clamp_ns(ms, 0, SPAN_MS_MAX) * NS_PER_MS;
+}
+
 // How long the waiting side waits for a lease of that length (rule 6).
 int64_t wait_ns(int64_t lease_ns);
 

@@ -56,7 +56,7 @@ void add_offers(struct election *e, struct exchange_request *request)
 // word: it decides who is preferred, never who leads.
 static bool is_live(const struct exchange_candidate *c)
 {
-	return c->age_us / 1000 <= 4 * c->lease_ms;
+	return c->age_us <= 4 * span_ns(c->lease_ms) / NS_PER_US;
 }
 
 // The server's clock may make the dead look alive: who is to be preferred has to be seen renewing (S3).
@@ -70,7 +70,7 @@ static struct election_rival look_at_rival(
 		.since = known ? last->since : e->now,
 		.seq = c->seq,
 		.renewed_at = known ? last->renewed_at : 0,
-		.lease_ns = c->lease_ms * NS_PER_MS,
+		.lease_ns = span_ns(c->lease_ms),
 	};
 	if (known && c->seq != last->seq)
 		rival.renewed_at = e->now;
@@ -146,7 +146,7 @@ void obey_ask(struct election *e, struct election_update *u, uint32_t lease)
 	bool transfer = !uuid_is_none(&l->row.target);
 	if (!l->row.asked || l->row.term != l->held_term || uuid_equal(&l->row.target, &e->session))
 		return;
-	l->cooldown_ns = l->row.cooldown_ms >= 0 ? l->row.cooldown_ms * NS_PER_MS : l->timing.cooldown_ns;
+	l->cooldown_ns = l->row.cooldown_ms >= 0 ? span_ns(l->row.cooldown_ms) : l->timing.cooldown_ns;
 	revoke_lease(e, u, lease, transfer ? REASON_TRANSFERRED : REASON_RESIGNED);
 }
 

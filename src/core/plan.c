@@ -29,7 +29,7 @@ static int64_t believed_at(const struct election *e)
 // When the session that the row names may be killed (rules 2 and 6).
 static int64_t kill_at(const struct election_lease *l)
 {
-	int64_t lease_ns = l->row.holder_lease_ms * NS_PER_MS;
+	int64_t lease_ns = span_ns(l->row.holder_lease_ms);
 	return l->observed_at + (RULE(OBSERVE_A_LEASE) ? wait_ns(lease_ns) : lease_ns / 2);
 }
 
@@ -136,7 +136,7 @@ static void add_sweeps(struct election *e, struct exchange_request *request)
 	size_t kept = 0;
 	for (size_t i = 0; i < e->stray_count; i++) {
 		struct election_stray *s = &e->strays[i];
-		if (e->now >= s->observed_at + 10 * wait_ns(s->stray.lease_ms * NS_PER_MS))
+		if (e->now >= s->observed_at + 10 * wait_ns(span_ns(s->stray.lease_ms)))
 			e->sweeps[request->sweep_count++] = s->stray;
 		else
 			e->strays[kept++] = *s;

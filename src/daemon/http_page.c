@@ -82,6 +82,36 @@ static unsigned tell_leader(FILE *out, const struct http_setup *setup, const cha
 
 // ---- status, as tenurectl's -o json has it ----
 
+// How many bytes the character there takes; 0: it is not UTF-8. What a database says may be in any encoding.
+static size_t utf8_size(const char *text)
+{
+	static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
+	unsigned char first = (unsigned char)*text;
+	size_t size = first < 0x80 ? 1 : first < 0xc0 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+	unsigned code = size > 1 ? first & (0x7fU >> size) : first;
+	if (first >= 0xf8)
+		return 0;
+	for (size_t i = 1; i < size; i++) {
+		if (((unsigned char)text[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | ((unsigned char)text[i] & 0x3f);
+	}
+	bool is_character = size > 0 && code >= least[size] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
+	return is_character ? size : 0;
+}
+
+static void put_character(FILE *out, const char *text, size_t size)
+{
+	if (size == 0)
+		fputs("\\ufffd", out);
+	else if (*text == '"' || *text == '\\')
+		fprintf(out, "\\%c", *text);
+	else if ((unsigned char)*text < ' ')
+		fprintf(out, "\\u%04x", (unsigned)*text);
+	else
+		fwrite(text, 1, size, out);
+}
+
 static void put_text(FILE *out, const char *key, const char *value)
 {
 	fprintf(out, ",\"%s\":", key);
@@ -90,13 +120,10 @@ static void put_text(FILE *out, const char *key, const char *value)
 		return;
 	}
 	fputc('"', out);
-	for (; *value != '\0'; value++) {
-		if (*value == '"' || *value == '\\')
-			fprintf(out, "\\%c", *value);
-		else if ((unsigned char)*value < ' ')
-			fprintf(out, "\\u%04x", (unsigned)*value);
-		else
-			fputc(*value, out);
+	while (*value != '\0') {
+		size_t size = utf8_size(value);
+		put_character(out, value, size);
+		value += size > 0 ? size : 1;
 	}
 	fputc('"', out);
 }

@@ -38,7 +38,9 @@ static int64_t since_ms(const struct server *server, const struct election_lease
 {
 	if (!head->row.exists || uuid_is_none(&head->row.holder))
 		return 0;
-	return head->row.since_ms + whole_ms(now - *server->setup.reported_at);
+	int64_t since;
+	bool odd = __builtin_add_overflow(head->row.since_ms, whole_ms(now - *server->setup.reported_at), &since);
+	return odd ? 0 : since;
 }
 
 bool server_row(const struct server *server, uint32_t index, struct server_row *ret)

@@ -157,6 +157,12 @@ static inline bool page_slot_read(const struct page_slot *slot, struct page_term
 	return false;
 }
 
+// A deadline that a daemon can have written: one that is further away is no term to rely on.
+static inline bool page_deadline_can_be(int64_t deadline, int64_t now)
+{
+	return deadline <= now + PAGE_HORIZON_NS;
+}
+
 // The deadline of `term`, or INT64_MIN where the slot holds another one. Read the clock after this call, not before:
 // a pause in between then says no (W7).
 static inline int64_t page_slot_deadline(const struct page_slot *slot, uint64_t term)
@@ -169,7 +175,8 @@ static inline int64_t page_slot_deadline(const struct page_slot *slot, uint64_t 
 
 static inline bool page_view_valid(const struct page_view *view, uint32_t slot, uint64_t term, int64_t now)
 {
-	return slot < view->slot_count && now < page_slot_deadline(&view->slots[slot], term);
+	int64_t deadline = slot < view->slot_count ? page_slot_deadline(&view->slots[slot], term) : INT64_MIN;
+	return now < deadline && page_deadline_can_be(deadline, now);
 }
 
 #endif
