@@ -87,10 +87,37 @@ static const char *skip_string(const char *c)
 	return c + 1;
 }
 
-static const char *skip_scalar(const char *c)
+static const char *skip_value(const char *c);
+
+static const char *skip_blanks(const char *c)
+{
+	return c + strspn(c, " \n");
+}
+
+// The members of an object, or of an array where there is no name before them.
+static const char *skip_members(const char *c, char end)
+{
+	c = skip_blanks(c + 1);
+	bool more = *c != end;
+	while (more) {
+		if (end == '}') {
+			c = skip_string(c);
+			MUST(*c++ == ':');
+		}
+		c = skip_blanks(skip_value(c));
+		more = *c == ',';
+		MUST(more || *c == end);
+		c = more ? skip_blanks(c + 1) : c;
+	}
+	return c + 1;
+}
+
+static const char *skip_value(const char *c)
 {
 	if (*c == '"')
 		return skip_string(c);
+	if (*c == '{' || *c == '[')
+		return skip_members(c, *c == '{' ? '}' : ']');
 	if (strncmp(c, "null", 4) == 0)
 		return c + 4;
 	size_t digits = strspn(c + (*c == '-'), "0123456789");
@@ -98,28 +125,11 @@ static const char *skip_scalar(const char *c)
 	return c + (*c == '-') + digits;
 }
 
-static const char *skip_row(const char *c)
-{
-	MUST(*c == '{');
-	do {
-		c = skip_string(c + 1);
-		MUST(*c == ':');
-		c = skip_scalar(c + 1);
-	} while (*c == ',');
-	MUST(*c == '}');
-	return c + 1;
-}
-
 static void check_json(const char *body)
 {
 	static const char start[] = "{\"components\":[";
 	MUST(strncmp(body, start, sizeof start - 1) == 0);
-	const char *c = body + sizeof start - 1;
-	do {
-		MUST(c[1] == '{' || c[2] == '{');
-		c = skip_row(strchr(c, '{'));
-	} while (*c == ',');
-	MUST(strcmp(c, "\n]}\n") == 0);
+	MUST(strcmp(skip_value(body), "\n") == 0);
 }
 
 // Bytes of UTF-8, as JSON and Prometheus take nothing else.
