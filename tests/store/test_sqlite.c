@@ -13,6 +13,7 @@ int main(void)
 #else
 #include "world.h"
 
+#include "../sim/random.h"
 #include "clock.h"
 
 #include <errno.h>
@@ -567,14 +568,18 @@ START_TEST(test_nonsense_in_the_history)
 }
 END_TEST
 
-// A text of any bytes but the quote; its own bytes are in `ret`.
-static void random_text(char ret[static 128])
+// A text of any bytes, in hexadecimal.
+static void random_text(struct random *random, char ret[static 128])
 {
-	int size = rand() % 60, end = 0;
-	for (int i = 0; i < size; i++)
-		end += sprintf(
-			ret + end, "%02x", rand() % 3 ? (unsigned)"=- 0:engine9"[rand() % 12] : (unsigned)rand() % 256);
-	ret[end] = '\0';
+	static const char likely[] = "=- 0:engine9";
+	uint32_t size = random_below(random, 60);
+	ret[0] = '\0';
+	for (uint32_t i = 0; i < size; i++) {
+		uint32_t byte = random_below(random, 256);
+		if (random_below(random, 3) > 0)
+			byte = (unsigned char)likely[random_below(random, sizeof likely - 1)];
+		snprintf(ret + (size_t)2 * i, 3, "%02x", byte);
+	}
 }
 
 static void assert_ends(const char *text, size_t size)
@@ -626,13 +631,13 @@ START_TEST(test_nonsense_everywhere)
 		.history_count = 5,
 	};
 	char text[128];
-	srand(1);
+	struct random random = {1};
 	set_up();
 	ck_assert(peer_ok(&b, &(struct exchange_request){.ask = &ask})->asked);
 	world_sql(&world, "PRAGMA synchronous = OFF");
 	for (int i = 0; i < 400; i++) {
-		const char *const *column = columns[(size_t)rand() % COUNT_OF(columns)];
-		random_text(text);
+		const char *const *column = columns[random_below(&random, COUNT_OF(columns))];
+		random_text(&random, text);
 		world_sql(&world, "UPDATE %s SET %s = CAST(x'%s' AS TEXT)", column[0], column[1], text);
 		assert_sane(peer_ok(&b, &everything));
 	}
