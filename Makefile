@@ -2,7 +2,7 @@
 # The layers and the rule between them are described in src/README.md.
 #
 #: make            build/tenured, build/tenurectl, build/libtenure.so, build/libtenure.a
-#: make check      all tests; CHECK="tools layers unit sim store system" is all of it, or some
+#: make check      all tests; CHECK="tools layers unit counts sim store system" is all of it, or some
 #: make lint       formatting, static analysis and style
 #: make coverage   unit tests and simulator, and what they run of src/core
 #: make sim        the simulator; SEED=1 RUNS=1000
@@ -217,8 +217,9 @@ STORE_TESTS := $(call programs,store)
 STORE_HELPERS := $(patsubst %.c,$(O)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
 HELPERS := $(patsubst %.c,$(P)/%,$(wildcard tests/system/*.c))
 SIM := $(if $(wildcard tests/sim/*.c),$(P)/tests/sim/sim)
+COUNTS := $(P)/tests/bench/count_core $(P)/tests/bench/count_socket
 
-$(UNIT) $(STORE_TESTS): $(P)/%: $(O)/%.o $(TEST_ARCHIVES) $(STAMP)
+$(UNIT) $(STORE_TESTS) $(COUNTS): $(P)/%: $(O)/%.o $(TEST_ARCHIVES) $(STAMP)
 	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(CHECK_LIBS) $(DAEMON_LIBS) $(CTL_LIBS))
 $(STORE_TESTS): $(STORE_HELPERS)
 
@@ -229,6 +230,9 @@ $(HELPERS): $(P)/%: $(O)/%.o $(P)/libtenure.so $(call archives,wire base) $(STAM
 STATES := $(P)/tests/tools/states
 $(STATES): $(P)/%: $(O)/%.o $(call archives,core base) $(STAMP)
 	$(call link,$(filter %.o %.a,$^))
+# What is built with other flags takes other instructions.
+COUNTS_CHECK = env TENURE_COMPILER=$(if $(findstring clang,$(CC)),clang,gcc) \
+	"TENURE_FLAGS=$(CFLAGS)$(CPPFLAGS)$(LDFLAGS)" tests/bench/check-counts $(P)/tests/bench
 STATES_CHECK = tests/tools/check-states $(STATES) src/core/states.svg
 
 # The simulator's core can be told, at run time, to break a rule.
@@ -245,7 +249,7 @@ SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filte
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # They wait for the most part, and run beside the others.
 WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme pooler mariadb_scenarios terminal)
-PARTS := $(or $(CHECK),tools layers unit sim store system)
+PARTS := $(or $(CHECK),tools layers unit counts sim store system)
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)
 LAYER_CHECK = tests/tools/check-layers $(O) $(foreach l,$(LAYERS),$l:$(subst $() ,$(comma),$(SEES_$l)))
@@ -255,16 +259,17 @@ export TENURE_MODE = $(MODE)
 export PYTHONPYCACHEPREFIX = $(abspath $(B))/python
 
 .PHONY: tests check sim-check sim failover coverage demo states
-tests: all $(STATES) $(UNIT) $(STORE_TESTS) $(SIM) $(HELPERS)
+tests: all $(STATES) $(UNIT) $(COUNTS) $(STORE_TESTS) $(SIM) $(HELPERS)
 
 check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
-		$(call part,layers,$(call archives,$(LAYERS))) $(call part,unit,$(UNIT)) \
+		$(call part,layers,$(call archives,$(LAYERS))) $(call part,unit,$(UNIT)) $(call part,counts,$(COUNTS)) \
 		$(call part,sim,$(SIM)) $(call part,store,$(STORE_TESTS)) $(call part,system,all $(HELPERS))
 	$(if $(SYSTEM_TESTS),,@echo 'left out: the system tests, which need SQLite and PostgreSQL')
 	@tests/tools/run-tests --logs $(P)/logs \
 		$(call part,tools,tools:tests/tools/test_tools 'tools:$(STATES_CHECK)') \
 		$(call part,layers,'layers:$(LAYER_CHECK)') \
 		$(call part,unit,$(UNIT:%='unit:%')) \
+		$(call part,counts,'counts:$(COUNTS_CHECK)') \
 		$(call part,sim,$(if $(SIM),'sim:$(call script,tests/sim/check,$(SIM))')) \
 		$(call part,store,$(patsubst %,'store:%',$(call script,tests/store/run,$(STORE_TESTS)))) \
 		$(call part,system,$(patsubst %,'system:python3 -u %',$(filter-out $(WAITING),$(SYSTEM_TESTS))) \
