@@ -6,6 +6,7 @@
 #: make lint       formatting, static analysis and style
 #: make coverage   unit tests and simulator, and what they run of src/core
 #: make sim        the simulator; SEED=1 RUNS=1000
+#: make bench      side by side with others, into tests/bench/RESULTS.md; ONLY="check handover" is some of it
 #: make failover   fail-overs to a stale replica, of PostgreSQL ROUNDS=50 and of MariaDB two fifths of it
 #: make states     draws the core's state tables again, src/core/states.svg
 #: make demo       an election to watch; STORE=sqlite or STORE=postgresql
@@ -60,7 +61,7 @@ SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call
 	$(if $(call on,WITH_MYSQL),mysql) $(if $(findstring clang,$(CC)),clang)) \
 	$(if $(TESTING),check $(if $(call on,WITH_PGSQL),check-pgsql) $(if $(call on,WITH_MYSQL),check-mysql)) \
 	$(if $(filter lint lint-% format,$(GOALS)),lint) $(if $(filter demo,$(GOALS)),demo demo-$(STORE)) \
-	$(if $(filter states,$(GOALS)),states) \
+	$(if $(filter states,$(GOALS)),states) $(if $(filter bench,$(GOALS)),bench) \
 	$(if $(filter check deb newcomer,$(GOALS)),deb) $(if $(filter newcomer,$(GOALS)),newcomer)
 ifeq ($(PACKAGES)$(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),)
 ifneq ($(strip $(SECTIONS)),)
@@ -216,15 +217,17 @@ UNIT := $(call programs,unit)
 STORE_TESTS := $(call programs,store)
 STORE_HELPERS := $(patsubst %.c,$(O)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
 HELPERS := $(patsubst %.c,$(P)/%,$(wildcard tests/system/*.c))
+LOCAL := $(P)/tests/bench/time_local
 SIM := $(if $(wildcard tests/sim/*.c),$(P)/tests/sim/sim)
 COUNTS := $(P)/tests/bench/count_core $(P)/tests/bench/count_socket
+TIMERS := $(if $(call on,WITH_PGSQL),$(P)/tests/bench/time_exchange)
 
-$(UNIT) $(STORE_TESTS) $(COUNTS): $(P)/%: $(O)/%.o $(TEST_ARCHIVES) $(STAMP)
+$(UNIT) $(STORE_TESTS) $(COUNTS) $(TIMERS): $(P)/%: $(O)/%.o $(TEST_ARCHIVES) $(STAMP)
 	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(CHECK_LIBS) $(DAEMON_LIBS) $(CTL_LIBS))
 $(STORE_TESTS): $(STORE_HELPERS)
 
 # What the system tests start besides our own programs: with libtenure.so, the way others use it.
-$(HELPERS): $(P)/%: $(O)/%.o $(P)/libtenure.so $(call archives,wire base) $(STAMP)
+$(HELPERS) $(LOCAL): $(P)/%: $(O)/%.o $(P)/libtenure.so $(call archives,wire base) $(STAMP)
 	$(call link,$(filter %.o %.so %.a,$^),-Wl$(comma)-rpath$(comma)'$$ORIGIN/../..')
 
 STATES := $(P)/tests/tools/states
@@ -258,7 +261,7 @@ export TENURE_BUILD = $(abspath $(P))
 export TENURE_MODE = $(MODE)
 export PYTHONPYCACHEPREFIX = $(abspath $(B))/python
 
-.PHONY: tests check sim-check sim failover coverage demo states
+.PHONY: tests check bench sim-check sim failover coverage demo states
 tests: all $(STATES) $(UNIT) $(COUNTS) $(STORE_TESTS) $(SIM) $(HELPERS)
 
 check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
@@ -282,6 +285,10 @@ FAILOVERS = TENURE_FAILOVERS=$(or $(ROUNDS),50) python3 -u
 failover: all
 	$(FAILOVERS) tests/system/test_failover.py over_and_over
 	$(if $(call on,WITH_MYSQL),$(FAILOVERS) tests/system/test_mariadb_failover.py over_and_over)
+
+# More than a few minutes; see tests/bench/RESULTS.md.
+bench: all $(LOCAL) $(TIMERS) $(SIM)
+	@tests/bench/bench $(ONLY)
 
 states: $(STATES)
 	@$(STATES_CHECK) draw
