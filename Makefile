@@ -2,13 +2,14 @@
 # The layers and the rule between them are described in src/README.md.
 #
 #: make            build/tenured, build/tenurectl, build/libtenure.so, build/libtenure.a
-#: make check      all tests; CHECK="tools layers unit fuzz model sim store system" is all of it, or some
+#: make check      all tests; CHECK="tools layers unit fuzz counts model sim store system" is all of it, or some
 #: make lint       formatting, static analysis and style
 #: make coverage   unit tests and simulator, and what they run of src/core
 #: make sim        the simulator; SEED=1 RUNS=1000
 #: make fuzz       each target of tests/fuzz for MINUTES=10, on a core at low priority; TARGETS="line rows" only those
 #: make fuzz-corpus   what it found goes into tests/fuzz/corpus, as far as it adds something
 #: make model      the protocol before a model checker; BOUNDS=large looks further
+#: make bench      side by side with others, into tests/bench/RESULTS.md; ONLY="check handover" is some of it
 #: make failover   fail-overs to a stale replica, of PostgreSQL ROUNDS=50 and of MariaDB two fifths of it
 #: make states     draws the core's state tables again, src/core/states.svg
 #: make demo       an election to watch; STORE=sqlite or STORE=postgresql
@@ -64,7 +65,7 @@ SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call
 	$(if $(TESTING),check $(if $(call on,WITH_PGSQL),check-pgsql) $(if $(call on,WITH_MYSQL),check-mysql)) \
 	$(if $(filter fuzz fuzz-corpus,$(GOALS)),fuzz) $(if $(filter check model,$(GOALS)),model) \
 	$(if $(filter lint lint-% format,$(GOALS)),lint) $(if $(filter demo,$(GOALS)),demo demo-$(STORE)) \
-	$(if $(filter states,$(GOALS)),states) \
+	$(if $(filter states,$(GOALS)),states) $(if $(filter bench,$(GOALS)),bench) \
 	$(if $(filter check deb newcomer,$(GOALS)),deb) $(if $(filter newcomer,$(GOALS)),newcomer)
 ifeq ($(PACKAGES)$(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),)
 ifneq ($(strip $(SECTIONS)),)
@@ -221,9 +222,12 @@ UNIT := $(call programs,unit)
 STORE_TESTS := $(call programs,store)
 STORE_HELPERS := $(patsubst %.c,$(O)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
 HELPERS := $(patsubst %.c,$(P)/%,$(wildcard tests/system/*.c))
+LOCAL := $(P)/tests/bench/time_local
 SIM := $(if $(wildcard tests/sim/*.c),$(P)/tests/sim/sim)
+COUNTS := $(P)/tests/bench/count_core $(P)/tests/bench/count_socket
+TIMERS := $(if $(call on,WITH_PGSQL),$(P)/tests/bench/time_exchange)
 
-$(UNIT) $(STORE_TESTS): $(P)/%: $(O)/%.o $(TEST_ARCHIVES) $(STAMP)
+$(UNIT) $(STORE_TESTS) $(COUNTS) $(TIMERS): $(P)/%: $(O)/%.o $(TEST_ARCHIVES) $(STAMP)
 	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(CHECK_LIBS) $(DAEMON_LIBS) $(CTL_LIBS))
 $(STORE_TESTS): $(STORE_HELPERS)
 
@@ -234,12 +238,15 @@ $(FUZZ): $(P)/%: $(O)/%.o $(O)/tests/fuzz/clock.o $(if $(filter fuzz,$(MODE)),,$
 	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer) $(DAEMON_LIBS))
 
 # What the system tests start besides our own programs: with libtenure.so, the way others use it.
-$(HELPERS): $(P)/%: $(O)/%.o $(P)/libtenure.so $(call archives,wire base) $(STAMP)
+$(HELPERS) $(LOCAL): $(P)/%: $(O)/%.o $(P)/libtenure.so $(call archives,wire base) $(STAMP)
 	$(call link,$(filter %.o %.so %.a,$^),-Wl$(comma)-rpath$(comma)'$$ORIGIN/../..')
 
 STATES := $(P)/tests/tools/states
 $(STATES): $(P)/%: $(O)/%.o $(call archives,core base) $(STAMP)
 	$(call link,$(filter %.o %.a,$^))
+# What is built with other flags takes other instructions.
+COUNTS_CHECK = env TENURE_COMPILER=$(if $(findstring clang,$(CC)),clang,gcc) \
+	"TENURE_FLAGS=$(CFLAGS)$(CPPFLAGS)$(LDFLAGS)" tests/bench/check-counts $(P)/tests/bench
 STATES_CHECK = tests/tools/check-states $(STATES) src/core/states.svg
 
 # The simulator's core can be told, at run time, to break a rule.
@@ -256,7 +263,7 @@ SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filte
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # They wait for the most part, and run beside the others.
 WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme pooler mariadb_scenarios terminal prometheus)
-PARTS := $(or $(CHECK),tools layers unit fuzz model sim store system)
+PARTS := $(or $(CHECK),tools layers unit fuzz counts model sim store system)
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)
 LAYER_CHECK = tests/tools/check-layers $(O) $(foreach l,$(LAYERS),$l:$(subst $() ,$(comma),$(SEES_$l)))
@@ -265,11 +272,11 @@ export TENURE_BUILD = $(abspath $(P))
 export TENURE_MODE = $(MODE)
 export PYTHONPYCACHEPREFIX = $(abspath $(B))/python
 
-.PHONY: tests check fuzz fuzz-corpus model sim-check sim failover coverage demo states
-tests: all $(STATES) $(UNIT) $(FUZZ) $(STORE_TESTS) $(SIM) $(HELPERS)
+.PHONY: tests check bench fuzz fuzz-corpus model sim-check sim failover coverage demo states
+tests: all $(STATES) $(UNIT) $(COUNTS) $(FUZZ) $(STORE_TESTS) $(SIM) $(HELPERS)
 
 check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
-		$(call part,layers,$(call archives,$(LAYERS))) $(call part,unit,$(UNIT)) \
+		$(call part,layers,$(call archives,$(LAYERS))) $(call part,unit,$(UNIT)) $(call part,counts,$(COUNTS)) \
 		$(call part,fuzz,$(FUZZ)) $(call part,sim,$(SIM)) $(call part,store,$(STORE_TESTS)) \
 		$(call part,system,all $(HELPERS))
 	$(if $(SYSTEM_TESTS),,@echo 'left out: the system tests, which need SQLite and PostgreSQL')
@@ -279,6 +286,7 @@ check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
 		$(call part,unit,$(UNIT:%='unit:%')) \
 		$(call part,fuzz,$(foreach f,$(FUZZ),'fuzz:$f tests/fuzz/corpus/$(patsubst fuzz_%,%,$(notdir $f))')) \
 		$(call part,model,model:tests/model/check) \
+		$(call part,counts,'counts:$(COUNTS_CHECK)') \
 		$(call part,sim,$(if $(SIM),'sim:$(call script,tests/sim/check,$(SIM))')) \
 		$(call part,store,$(patsubst %,'store:%',$(call script,tests/store/run,$(STORE_TESTS)))) \
 		$(call part,system,$(patsubst %,'system:python3 -u %',$(filter-out $(WAITING),$(SYSTEM_TESTS))) \
@@ -303,6 +311,10 @@ FAILOVERS = TENURE_FAILOVERS=$(or $(ROUNDS),50) python3 -u
 failover: all
 	$(FAILOVERS) tests/system/test_failover.py over_and_over
 	$(if $(call on,WITH_MYSQL),$(FAILOVERS) tests/system/test_mariadb_failover.py over_and_over)
+
+# More than a few minutes; see tests/bench/RESULTS.md.
+bench: all $(LOCAL) $(TIMERS) $(SIM)
+	@tests/bench/bench $(ONLY)
 
 states: $(STATES)
 	@$(STATES_CHECK) draw

@@ -23,8 +23,10 @@
 #define COOLDOWN (5 * NS_PER_S)
 #define MARGIN (LEASE / 250)
 #define START (1000 * NS_PER_S)
+#ifndef NAMES
 #define NAMES 2
-#define TOLD_MAX 256
+#endif
+#define TOLD_MAX (256 * NAMES)
 #define CANDIDATES 16
 
 struct told {
@@ -161,10 +163,8 @@ static void take_request(struct daemon *d)
 	d->request.sweeps = d->sweeps;
 }
 
-BENCH enum election_answer step(struct daemon *d, struct election_event event)
+BENCH enum election_answer take_update(struct daemon *d)
 {
-	event.now = now;
-	election_step(&d->election, &event, &d->update);
 	note_told(d);
 	take_request(d);
 	if (election_wants_id(&d->election)) {
@@ -172,6 +172,13 @@ BENCH enum election_answer step(struct daemon *d, struct election_event event)
 		election_supply_id(&d->election, &id);
 	}
 	return d->update.answer;
+}
+
+BENCH enum election_answer step(struct daemon *d, struct election_event event)
+{
+	event.now = now;
+	election_step(&d->election, &event, &d->update);
+	return take_update(d);
 }
 
 BENCH void tick(struct daemon *d)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An etcd of our own, with its data on the same disk, and what a user would do with it."""
+
+import base64
+import http.client
+import json
+import subprocess
+import time
+
+import processes
+from postgres import free_port
+
+
+class Etcd:
+    def __init__(self, directory):
+        self.directory = directory
+        self.client_port, peer_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.client_port}"
+        peer = f"http://127.0.0.1:{peer_port}"
+        self.process = processes.spawn(
+            ["etcd", "--data-dir", directory, "--listen-client-urls", self.url, "--advertise-client-urls", self.url]
+            + ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.connection = None
+        self.wait_up()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.connection:
+            self.connection.close()
+        self.process.kill()
+        self.process.wait()
+
+    def wait_up(self):
+        end = time.monotonic() + 20
+        while True:
+            try:
+                self.put("up", "yes")
+                return
+            except (OSError, http.client.HTTPException, RuntimeError):
+                self.connection = None
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+    def call(self, path, body):
+        if not self.connection:
+            self.connection = http.client.HTTPConnection("127.0.0.1", self.client_port, timeout=5)
+        self.connection.request("POST", f"/v3/{path}", json.dumps(body))
+        response = self.connection.getresponse()
+        text = response.read()
+        if response.status != 200:
+            raise RuntimeError(text.decode())
+        return text
+
+    @staticmethod
+    def encode(text):
+        return base64.b64encode(text.encode()).decode()
+
+    def put(self, key, value):
+        self.call("kv/put", {"key": self.encode(key), "value": self.encode(value)})
+
+    def timed_read(self, key):
+        """Nanoseconds of a linearizable read, which is what it does unless told otherwise."""
+        begun = time.monotonic_ns()
+        self.call("kv/range", {"key": self.encode(key)})
+        return time.monotonic_ns() - begun
+
+    def lock(self, name, *command):
+        """`etcdctl lock NAME COMMAND`, which ends with the command."""
+        return processes.spawn(
+            ["etcdctl", f"--endpoints={self.url}", "lock", name, *command], stdout=subprocess.PIPE, text=True
+        )

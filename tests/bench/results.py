@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of measured figures: to the terminal, and into RESULTS.md, whose other sections stay as they are."""
+
+import os
+import pathlib
+import platform
+import re
+import statistics
+import subprocess
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+RESULTS = HERE / "RESULTS.md"
+HEAD = """\
+# Results
+
+Measured by `make bench`, each section by `make bench ONLY=` its name. A figure is a median with the smallest and the
+largest in brackets, and stands beside a rival or a floor that was measured in the same run.
+"""
+
+
+def shown(number):
+    """Three digits that matter."""
+    if number >= 100:
+        return f"{number:,.0f}"
+    return f"{number:.2g}" if number < 0.1 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+
+
+def percentile(values, percent):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * percent / 100))]
+
+
+def spread(values):
+    """The median of some figures, with the smallest and the largest."""
+    median = statistics.median(values)
+    return shown(median) if len(values) == 1 else f"{shown(median)} [{shown(min(values))} – {shown(max(values))}]"
+
+
+def verdict(held):
+    return "met" if held else "**missed**"
+
+
+class Section:
+    """What a benchmark found: a title, tables, remarks."""
+
+    def __init__(self, name, title):
+        self.name = name
+        self.blocks = [f"## {name}: {title}"]
+        self.begun = time.monotonic()
+        self.load = os.getloadavg()[0]
+
+    def table(self, head, rows):
+        cells = [[str(cell) for cell in row] for row in [head, *rows]]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+        lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in cells]
+        lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+        self.blocks.append("\n".join(lines))
+
+    def say(self, text):
+        self.blocks.append(text)
+
+    def text(self):
+        took = time.monotonic() - self.begun
+        busy = f"load average {self.load:.1f} before and {os.getloadavg()[0]:.1f} after"
+        last = f"{time.strftime('%Y-%m-%d')}, {took:.0f} s, {busy}."
+        return "\n\n".join([*self.blocks, last]) + "\n"
+
+
+def output(*command):
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "absent"
+    return (result.stdout or result.stderr).strip().splitlines()[0]
+
+
+def machine():
+    """What was measured on, in general terms."""
+    info = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    model = re.search(r"model name\s*: (.*)", info)
+    memory = int(re.search(r"MemTotal:\s*(\d+)", pathlib.Path("/proc/meminfo").read_text(encoding="ascii"))[1])
+    versions = {
+        "compiler": output("gcc", "--version"),
+        "PostgreSQL": output("psql", "--version"),
+        "MariaDB": output("mariadb", "--version"),
+        "etcd": output("etcd", "--version"),
+    }
+    return (
+        "## Machine\n\n"
+        f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), {memory / 2**20:.1f} GiB of memory,"
+        f" Linux {platform.release()}.\n\n"
+        + "\n".join(f"- {name}: {version}" for name, version in versions.items())
+        + "\n"
+    )
+
+
+def read_sections():
+    """Titles and texts in the order they are in."""
+    text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
+    parts = re.split(r"^(?=## )", text, flags=re.M)
+    return {key(part): part.strip() + "\n" for part in parts if part.startswith("## ")}
+
+
+def key(part):
+    return re.match(r"## ([^:\n]*)", part)[1]
+
+
+def write(sections, order):
+    """Puts these sections in the place of their older ones; what is not ours goes last, as it was."""
+    present = {**read_sections(), "Machine": machine(), **{section.name: section.text() for section in sections}}
+    names = ["Machine", *(name for name in order if name in present)]
+    names += [name for name in present if name not in names]
+    RESULTS.write_text("\n".join([HEAD, *(present[name] for name in names)]), encoding="utf-8")
+
+
+def plot(name, title, unit, series):
+    """An SVG with a curve for each (label, values): how many per cent took no longer than that."""
+    script = [
+        "set terminal svg size 720,400 background 'white'",
+        f"set output '{HERE / name}.svg'",
+        f"set title '{title}'",
+        f"set xlabel '{unit}'",
+        "set ylabel 'per cent done by then'",
+        "set logscale x",
+        "set key bottom right",
+        "set grid",
+        "plot " + ", ".join(f"'-' with steps title '{label}'" for label, _ in series),
+    ]
+    for _, values in series:
+        values = sorted(values)
+        script += [f"{value} {100 * (i + 1) / len(values)}" for i, value in enumerate(values)] + ["e"]
+    subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a daemon on this host is asked, and how fast: by the library, and over the socket.
+//
+//   time_local SOCKET COMPONENT OBSERVERS   prints "NAME VALUE" for each measurement
+#include "base.h"
+#include "clock.h"
+#include "tenure.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ROUNDS 15
+#define CALLS 1000000
+#define TURNS 5000
+#define PIPELINED 1000
+#define PIPES 300
+#define PATIENCE_MS 10000
+
+static const char *component;
+static struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(EXIT_FAILURE);
+}
+
+static int dial(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+		die("connect");
+	return fd;
+}
+
+static void say(int fd, const char *bytes, size_t size)
+{
+	while (size > 0) {
+		ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
+		if (sent <= 0)
+			die("send");
+		bytes += sent;
+		size -= (size_t)sent;
+	}
+}
+
+// Reads until that many lines came; how many came besides.
+static int hear(int fd, int lines)
+{
+	static char bytes[1 << 18];
+	while (lines > 0) {
+		ssize_t got = recv(fd, bytes, sizeof bytes, 0);
+		if (got <= 0)
+			die("recv");
+		for (ssize_t i = 0; i < got; i++)
+			lines -= bytes[i] == '\n';
+	}
+	return -lines;
+}
+
+static struct tenure *lead(void)
+{
+	struct tenure *t;
+	struct tenure_event event = {.type = TENURE_NOTHING};
+	if (tenure_open(&t, address.sun_path, component) < 0)
+		die("tenure_open");
+	while (event.type != TENURE_GRANTED) {
+		if (poll(&(struct pollfd){.fd = tenure_fd(t), .events = POLLIN}, 1, PATIENCE_MS) <= 0)
+			die("poll");
+		if (tenure_process(t, &event) < 0)
+			die("tenure_process");
+	}
+	if (tenure_started(t) < 0)
+		die("tenure_started");
+	return t;
+}
+
+static void time_valid(const struct tenure *t)
+{
+	unsigned valid = 0;
+	int64_t sum = 0;
+	for (int round = 0; round < ROUNDS; round++) {
+		int64_t begun_at = clock_now_ns();
+		for (int i = 0; i < CALLS; i++)
+			valid += tenure_valid(t);
+		int64_t between = clock_now_ns();
+		for (int i = 0; i < CALLS; i++)
+			sum ^= clock_now_ns();
+		int64_t end = clock_now_ns();
+		printf("valid_ns %.2f\nclock_ns %.2f\n", (double)(between - begun_at) / CALLS, (double)(end - between) / CALLS);
+	}
+	if (valid != ROUNDS * CALLS || sum == 1)
+		die("the term ended");
+}
+
+static void time_turns(void)
+{
+	char request[128];
+	int size = snprintf(request, sizeof request, "check component=%s\n", component);
+	int fd = dial();
+	for (int i = 0; i < TURNS; i++) {
+		int64_t begun_at = clock_now_ns();
+		say(fd, request, (size_t)size);
+		hear(fd, 1);
+		printf("turn_ns %lld\n", (long long)(clock_now_ns() - begun_at));
+	}
+	close(fd);
+}
+
+static void time_pipe(const char *word, int lines)
+{
+	char request[128];
+	int size = snprintf(request, sizeof request, "%s component=%s\n", word, component);
+	char *requests = malloc(PIPELINED * (size_t)size);
+	if (!requests)
+		die("malloc");
+	for (int i = 0; i < PIPELINED; i++)
+		memcpy(requests + i * size, request, (size_t)size);
+	int fd = dial();
+	for (int round = 0; round < ROUNDS; round++) {
+		int64_t begun_at = clock_now_ns();
+		// One batch is answered while the next is on its way.
+		int ahead = 0;
+		say(fd, requests, PIPELINED * (size_t)size);
+		for (int i = 1; i < PIPES / ROUNDS; i++) {
+			say(fd, requests, PIPELINED * (size_t)size);
+			ahead = hear(fd, PIPELINED * lines - ahead);
+		}
+		if (hear(fd, PIPELINED * lines - ahead) != 0)
+			die("more answers than requests");
+		double seconds = (double)(clock_now_ns() - begun_at) / NS_PER_S;
+		printf("%s_per_s %.0f\n", word, PIPELINED * (PIPES / ROUNDS) / seconds);
+	}
+	close(fd);
+	free(requests);
+}
+
+// A term begins: until the last observer has heard of it.
+static void time_observers(unsigned count)
+{
+	char request[128];
+	int size = snprintf(request, sizeof request, "watch component=%s\n", component);
+	int *fds = calloc(count, sizeof *fds);
+	if (!fds)
+		die("calloc");
+	for (unsigned i = 0; i < count; i++) {
+		fds[i] = dial();
+		say(fds[i], request, (size_t)size);
+		hear(fds[i], 2);
+	}
+	for (int round = 0; round < ROUNDS; round++) {
+		int64_t begun_at = clock_now_ns();
+		struct tenure *t = lead();
+		int64_t granted_at = clock_now_ns();
+		for (unsigned i = 0; i < count; i++)
+			hear(fds[i], 1);
+		printf("join_ns %lld\nobservers_ns %lld\n", (long long)(granted_at - begun_at),
+			(long long)(clock_now_ns() - begun_at));
+		tenure_close(t);
+		for (unsigned i = 0; i < count; i++)
+			hear(fds[i], 1);
+	}
+	for (unsigned i = 0; i < count; i++)
+		close(fds[i]);
+	free(fds);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 4) {
+		fputs("usage: time_local SOCKET COMPONENT OBSERVERS\n", stderr);
+		return EXIT_FAILURE;
+	}
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", argv[1]);
+	component = argv[2];
+	struct tenure *t = lead();
+	time_valid(t);
+	time_turns();
+	time_pipe("check", 1);
+	time_pipe("status", 2);
+	tenure_close(t);
+	time_observers((unsigned)strtoul(argv[3], NULL, 10));
+	return EXIT_SUCCESS;
+}
