@@ -11,6 +11,7 @@
 #: make model      the protocol before a model checker; BOUNDS=large looks further
 #: make failover   fail-overs to a stale replica, of PostgreSQL ROUNDS=50 and of MariaDB two fifths of it
 #: make states     draws the core's state tables again, src/core/states.svg
+#: make examples   the three workers of src/examples, in build/examples
 #: make demo       an election to watch; STORE=sqlite or STORE=postgresql
 #: make format     puts the sources into the format that lint wants
 #: make install    below PREFIX (/usr/local); DESTDIR, bindir, libdir and so on as usual
@@ -120,6 +121,9 @@ SEES_client := base wire client
 SEES_ctl := base wire client ctl
 WITH_store := $(WITH)
 WITH_daemon := $(WITH)
+# Programs to copy from, no layer: of ours they see tenure.h and libtenure.so, as any user's do.
+SEES_examples := examples
+WITH_examples := $(WITH)
 SEES_tests := $(LAYERS)
 
 includes = $(patsubst %,-iquote src/%,$(SEES_$1))
@@ -128,9 +132,14 @@ MYSQL_SOURCES := $(wildcard src/store/mysql*.c)
 CFLAGS_OF_store/postgresql := $(PQ_CFLAGS)
 $(foreach f,$(MYSQL_SOURCES),$(eval CFLAGS_OF_$(f:src/%.c=%) := $(MYSQL_CFLAGS)))
 CFLAGS_OF_ctl := $(CTL_CFLAGS)
+CFLAGS_OF_examples = -I$(O)/installed
+CFLAGS_OF_examples/sql_postgresql := $(PQ_CFLAGS)
+CFLAGS_OF_examples/sql_mysql := $(MYSQL_CFLAGS)
 
 LEFT_OUT := $(if $(call on,WITH_PGSQL),,%/postgresql.c) $(if $(call on,WITH_SQLITE),,%/sqlite.c) \
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_SOURCES)) %/main.c
+LEFT_OUT += $(if $(call on,WITH_PGSQL),,%/sql_postgresql.c) $(if $(call on,WITH_SQLITE),,%/sql_sqlite.c) \
+	$(if $(call on,WITH_MYSQL),,%/sql_mysql.c)
 sources = $(filter-out $(LEFT_OUT),$(wildcard src/$1/*.c))
 objects = $(patsubst src/%.c,$(O)/%.o,$(call sources,$1))
 archives = $(patsubst %,$(O)/%.a,$1)
@@ -172,7 +181,7 @@ PROGRAMS := $(if $(filter %/daemon/main.o,$(MAINS)),$(P)/tenured) $(if $(filter 
 
 .PHONY: all objects
 objects: $(foreach l,$(LAYERS),$(call objects,$l)) $(MAINS)
-all: $(PROGRAMS) $(LIB) $(call archives,$(LAYERS))
+all: $(PROGRAMS) $(LIB) $(call archives,$(LAYERS)) examples
 
 $(O)/%.o: src/%.c $(STAMP)
 	$(call compile,$(*D),$(CFLAGS_OF_$*) $(CFLAGS_OF_$(*D)))
@@ -213,6 +222,19 @@ $(P)/libtenure.so: $(O)/libtenure.o $(MAP)
 	$(Q)mv $@ $@.$(VERSION) && ln -sf $(notdir $@).$(VERSION) $(P)/$(SONAME) && ln -sf $(SONAME) $@
 comma := ,
 
+EXAMPLES := discovery engine counter
+EXAMPLE_PARTS := $(filter-out $(EXAMPLES:%=$(O)/examples/%.o),$(call objects,examples))
+.PHONY: examples
+examples: $(EXAMPLES:%=$(P)/examples/%)
+
+$(O)/installed/%.h: src/client/%.h
+	@mkdir -p $(@D)
+	@cp $< $@
+$(call objects,examples): | $(O)/installed/tenure.h
+
+$(EXAMPLES:%=$(P)/examples/%): $(P)/examples/%: $(O)/examples/%.o $(EXAMPLE_PARTS) $(P)/libtenure.so $(STAMP)
+	$(call link,$(filter %.o %.so,$^),-Wl$(comma)-rpath$(comma)'$$ORIGIN/..' -lev $(STORE_LIBS))
+
 # ---- tests ----
 
 TEST_ARCHIVES := $(call archives,ctl client daemon store wire core base)
@@ -251,7 +273,8 @@ $(SIM): $(patsubst %.c,$(O)/%.o,$(wildcard tests/sim/*.c)) \
 -include tests/sim/sim.mk
 
 # They run on SQLite and PostgreSQL, and some on MariaDB.
-MYSQL_TESTS := %/test_mariadb.py %/test_mariadb_failover.py %/test_mariadb_scenarios.py %/test_galera.py %/test_fence.py
+MYSQL_TESTS := %/test_mariadb.py %/test_mariadb_failover.py %/test_mariadb_scenarios.py %/test_galera.py %/test_fence.py \
+	%/test_examples.py
 SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filter-out \
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # They wait for the most part, and run beside the others.
@@ -259,7 +282,7 @@ WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme pooler mari
 PARTS := $(or $(CHECK),tools layers unit fuzz model sim store system)
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)
-LAYER_CHECK = tests/tools/check-layers $(O) $(foreach l,$(LAYERS),$l:$(subst $() ,$(comma),$(SEES_$l)))
+LAYER_CHECK = tests/tools/check-layers $(O) $(foreach l,$(LAYERS) examples,$l:$(subst $() ,$(comma),$(SEES_$l)))
 # Where the tests find the programs, and how slow to expect them.
 export TENURE_BUILD = $(abspath $(P))
 export TENURE_MODE = $(MODE)
@@ -339,6 +362,7 @@ $(B)/lint/%.tidy: %.c $(HEADERS) .clang-tidy
 	$(call say,TIDY,$<)
 	$(Q)out=$$(clang-tidy --quiet $< -- -std=gnu11 -D_GNU_SOURCE $(call includes,$(call layer_of,$<)) $(WITH) \
 		$(if $(filter tests/sim/%,$<),-DTENURE_MUTANTS) \
+		$(if $(filter src/examples/%,$<),-Isrc/client) \
 		$(PQ_CFLAGS) $(MYSQL_CFLAGS) $(CTL_CFLAGS) 2>/dev/null) || { printf '%s\n' "$$out"; exit 1; }
 	@touch $@
 
