@@ -273,12 +273,13 @@ $(SIM): $(patsubst %.c,$(O)/%.o,$(wildcard tests/sim/*.c)) \
 -include tests/sim/sim.mk
 
 # They run on SQLite and PostgreSQL, and some on MariaDB.
-MYSQL_TESTS := %/test_mariadb.py %/test_mariadb_failover.py %/test_mariadb_scenarios.py %/test_galera.py %/test_fence.py \
-	%/test_examples.py
+MYSQL_TESTS := %/test_mariadb.py %/test_mariadb_failover.py %/test_mariadb_scenarios.py %/test_galera.py \
+	%/test_fence.py %/test_examples.py
 SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filter-out \
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # They wait for the most part, and run beside the others.
-WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme pooler mariadb_scenarios terminal prometheus)
+WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme languages pooler mariadb_scenarios \
+	terminal prometheus)
 PARTS := $(or $(CHECK),tools layers unit fuzz model sim store system)
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)
