@@ -298,7 +298,7 @@ check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
 		$(call part,system,all $(HELPERS))
 	$(if $(SYSTEM_TESTS),,@echo 'left out: the system tests, which need SQLite and PostgreSQL')
 	@tests/tools/run-tests --logs $(P)/logs \
-		$(call part,tools,tools:tests/tools/test_tools 'tools:$(STATES_CHECK)') \
+		$(call part,tools,$(patsubst %,tools:tests/tools/test_%,tools contributing) 'tools:$(STATES_CHECK)') \
 		$(call part,layers,'layers:$(LAYER_CHECK)') \
 		$(call part,unit,$(UNIT:%='unit:%')) \
 		$(call part,fuzz,$(foreach f,$(FUZZ),'fuzz:$f tests/fuzz/corpus/$(patsubst fuzz_%,%,$(notdir $f))')) \
@@ -496,7 +496,7 @@ DEB_BUILD_DEPENDS = $(filter-out gcc libc6-dev,$(shell awk '/^(build|pgsql|sqlit
 deb:
 	@rm -rf $(B)/deb
 	@mkdir -p $(DEB_TREE)
-	$(Q)cp -a Makefile README.md CHANGELOG.md LICENSE conf man src systemd tests $(DEB_TREE)
+	$(Q)cp -a Makefile README.md CONTRIBUTING.md CHANGELOG.md LICENSE conf man src systemd tests $(DEB_TREE)
 	$(Q)mv $(DEB_TREE)/conf/debian $(DEB_TREE)/debian
 	$(Q)sed -i -e 's/@MAINTAINER@/$(DEB_MAINTAINER)/' \
 		-e 's/@BUILD@/$(subst $() ,$(comma) ,$(strip $(DEB_BUILD_DEPENDS)))/' \
