@@ -12,6 +12,7 @@
 #: make bench      side by side with others, into tests/bench/RESULTS.md; ONLY="check handover" is some of it
 #: make failover   fail-overs to a stale replica, of PostgreSQL ROUNDS=50 and of MariaDB two fifths of it
 #: make states     draws the core's state tables again, src/core/states.svg
+#: make examples   the three workers of src/examples, in build/examples
 #: make demo       an election to watch; STORE=sqlite or STORE=postgresql
 #: make format     puts the sources into the format that lint wants
 #: make install    below PREFIX (/usr/local); DESTDIR, bindir, libdir and so on as usual
@@ -121,6 +122,9 @@ SEES_client := base wire client
 SEES_ctl := base wire client ctl
 WITH_store := $(WITH)
 WITH_daemon := $(WITH)
+# Programs to copy from, no layer: of ours they see tenure.h and libtenure.so, as any user's do.
+SEES_examples := examples
+WITH_examples := $(WITH)
 SEES_tests := $(LAYERS)
 
 includes = $(patsubst %,-iquote src/%,$(SEES_$1))
@@ -129,9 +133,14 @@ MYSQL_SOURCES := $(wildcard src/store/mysql*.c)
 CFLAGS_OF_store/postgresql := $(PQ_CFLAGS)
 $(foreach f,$(MYSQL_SOURCES),$(eval CFLAGS_OF_$(f:src/%.c=%) := $(MYSQL_CFLAGS)))
 CFLAGS_OF_ctl := $(CTL_CFLAGS)
+CFLAGS_OF_examples = -I$(O)/installed
+CFLAGS_OF_examples/sql_postgresql := $(PQ_CFLAGS)
+CFLAGS_OF_examples/sql_mysql := $(MYSQL_CFLAGS)
 
 LEFT_OUT := $(if $(call on,WITH_PGSQL),,%/postgresql.c) $(if $(call on,WITH_SQLITE),,%/sqlite.c) \
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_SOURCES)) %/main.c
+LEFT_OUT += $(if $(call on,WITH_PGSQL),,%/sql_postgresql.c) $(if $(call on,WITH_SQLITE),,%/sql_sqlite.c) \
+	$(if $(call on,WITH_MYSQL),,%/sql_mysql.c)
 sources = $(filter-out $(LEFT_OUT),$(wildcard src/$1/*.c))
 objects = $(patsubst src/%.c,$(O)/%.o,$(call sources,$1))
 archives = $(patsubst %,$(O)/%.a,$1)
@@ -173,7 +182,7 @@ PROGRAMS := $(if $(filter %/daemon/main.o,$(MAINS)),$(P)/tenured) $(if $(filter 
 
 .PHONY: all objects
 objects: $(foreach l,$(LAYERS),$(call objects,$l)) $(MAINS)
-all: $(PROGRAMS) $(LIB) $(call archives,$(LAYERS))
+all: $(PROGRAMS) $(LIB) $(call archives,$(LAYERS)) examples
 
 $(O)/%.o: src/%.c $(STAMP)
 	$(call compile,$(*D),$(CFLAGS_OF_$*) $(CFLAGS_OF_$(*D)))
@@ -213,6 +222,19 @@ $(P)/libtenure.so: $(O)/libtenure.o $(MAP)
 	$(call link,-shared -Wl$(comma)-soname$(comma)$(SONAME) $(MAP:%=-Wl$(comma)--version-script=%) $<)
 	$(Q)mv $@ $@.$(VERSION) && ln -sf $(notdir $@).$(VERSION) $(P)/$(SONAME) && ln -sf $(SONAME) $@
 comma := ,
+
+EXAMPLES := discovery engine counter
+EXAMPLE_PARTS := $(filter-out $(EXAMPLES:%=$(O)/examples/%.o),$(call objects,examples))
+.PHONY: examples
+examples: $(EXAMPLES:%=$(P)/examples/%)
+
+$(O)/installed/%.h: src/client/%.h
+	@mkdir -p $(@D)
+	@cp $< $@
+$(call objects,examples): | $(O)/installed/tenure.h
+
+$(EXAMPLES:%=$(P)/examples/%): $(P)/examples/%: $(O)/examples/%.o $(EXAMPLE_PARTS) $(P)/libtenure.so $(STAMP)
+	$(call link,$(filter %.o %.so,$^),-Wl$(comma)-rpath$(comma)'$$ORIGIN/..' -lev $(STORE_LIBS))
 
 # ---- tests ----
 
@@ -258,15 +280,17 @@ $(SIM): $(patsubst %.c,$(O)/%.o,$(wildcard tests/sim/*.c)) \
 -include tests/sim/sim.mk
 
 # They run on SQLite and PostgreSQL, and some on MariaDB.
-MYSQL_TESTS := %/test_mariadb.py %/test_mariadb_failover.py %/test_mariadb_scenarios.py %/test_galera.py %/test_fence.py
+MYSQL_TESTS := %/test_mariadb.py %/test_mariadb_failover.py %/test_mariadb_scenarios.py %/test_galera.py \
+	%/test_fence.py %/test_examples.py
 SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filter-out \
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # They wait for the most part, and run beside the others.
-WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme pooler mariadb_scenarios terminal prometheus)
+WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme languages pooler mariadb_scenarios \
+	terminal prometheus)
 PARTS := $(or $(CHECK),tools layers unit fuzz counts model sim store system)
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)
-LAYER_CHECK = tests/tools/check-layers $(O) $(foreach l,$(LAYERS),$l:$(subst $() ,$(comma),$(SEES_$l)))
+LAYER_CHECK = tests/tools/check-layers $(O) $(foreach l,$(LAYERS) examples,$l:$(subst $() ,$(comma),$(SEES_$l)))
 # Where the tests find the programs, and how slow to expect them.
 export TENURE_BUILD = $(abspath $(P))
 export TENURE_MODE = $(MODE)
@@ -281,7 +305,7 @@ check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
 		$(call part,system,all $(HELPERS))
 	$(if $(SYSTEM_TESTS),,@echo 'left out: the system tests, which need SQLite and PostgreSQL')
 	@tests/tools/run-tests --logs $(P)/logs \
-		$(call part,tools,tools:tests/tools/test_tools 'tools:$(STATES_CHECK)') \
+		$(call part,tools,$(patsubst %,tools:tests/tools/test_%,tools contributing) 'tools:$(STATES_CHECK)') \
 		$(call part,layers,'layers:$(LAYER_CHECK)') \
 		$(call part,unit,$(UNIT:%='unit:%')) \
 		$(call part,fuzz,$(foreach f,$(FUZZ),'fuzz:$f tests/fuzz/corpus/$(patsubst fuzz_%,%,$(notdir $f))')) \
@@ -351,6 +375,7 @@ $(B)/lint/%.tidy: %.c $(HEADERS) .clang-tidy
 	$(call say,TIDY,$<)
 	$(Q)out=$$(clang-tidy --quiet $< -- -std=gnu11 -D_GNU_SOURCE $(call includes,$(call layer_of,$<)) $(WITH) \
 		$(if $(filter tests/sim/%,$<),-DTENURE_MUTANTS) \
+		$(if $(filter src/examples/%,$<),-Isrc/client) \
 		$(PQ_CFLAGS) $(MYSQL_CFLAGS) $(CTL_CFLAGS) 2>/dev/null) || { printf '%s\n' "$$out"; exit 1; }
 	@touch $@
 
@@ -483,7 +508,7 @@ DEB_BUILD_DEPENDS = $(filter-out gcc libc6-dev,$(shell awk '/^(build|pgsql|sqlit
 deb:
 	@rm -rf $(B)/deb
 	@mkdir -p $(DEB_TREE)
-	$(Q)cp -a Makefile README.md CHANGELOG.md LICENSE conf man src systemd tests $(DEB_TREE)
+	$(Q)cp -a Makefile README.md CONTRIBUTING.md CHANGELOG.md LICENSE conf man src systemd tests $(DEB_TREE)
 	$(Q)mv $(DEB_TREE)/conf/debian $(DEB_TREE)/debian
 	$(Q)sed -i -e 's/@MAINTAINER@/$(DEB_MAINTAINER)/' \
 		-e 's/@BUILD@/$(subst $() ,$(comma) ,$(strip $(DEB_BUILD_DEPENDS)))/' \

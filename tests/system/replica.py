@@ -18,6 +18,7 @@ from notify import Notify
 
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD = pathlib.Path(os.environ.get("TENURE_BUILD", HERE.parents[1] / "build"))
+WORKER = HERE.parents[1] / "src/examples/python/worker.py"
 TENURED = BUILD / "tenured"
 TENURECTL = BUILD / "tenurectl"
 # What the tests use unless they say otherwise: quick, and with room for a busy machine.
@@ -400,7 +401,7 @@ class Worker(EventFeed):
     def __init__(self, path, name, component="engine", command=None):
         super().__init__(name)
         self.component = component
-        command = command or [sys.executable, "-S", HERE / "worker.py"]
+        command = command or [sys.executable, "-S", WORKER]
         self.process = processes.spawn([*command, path, component], stdout=subprocess.PIPE, text=True)
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()

@@ -13,7 +13,7 @@ import unittest
 
 import processes
 from case import SystemTest, main
-from replica import HERE, TENURECTL, TENURED, until
+from replica import TENURECTL, TENURED, WORKER, until
 
 LEASE_NS = 2_000_000_000
 FIELD = re.compile(r' ([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
@@ -97,7 +97,7 @@ class AccessTest(SystemTest):
         ):
             worker = processes.spawn(
                 # Its text, for others may not be allowed to read the file.
-                [sys.executable, "-S", "-c", (HERE / "worker.py").read_text(), replica.socket, "engine"],
+                [sys.executable, "-S", "-c", WORKER.read_text(), replica.socket, "engine"],
                 user=user,
                 group=group,
                 stdout=subprocess.PIPE,

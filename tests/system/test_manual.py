@@ -72,6 +72,18 @@ class ManualTest(SystemTest):
         path = self.write("worker", "Shell")
         self.check(lambda node: ["socat", f"UNIX-CONNECT:{node.socket}", f"EXEC:{path}"])
 
+    def test_line_of_shell(self):
+        """The worker in one line"""
+        line = re.search(r"^\.Dl (tenurectl run .*)$", PAGE.read_text(), re.M).group(1).replace("\\(dq", '"')
+        node = self.replica("a").start()
+        path = f"{replica.BUILD}:{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "TENURE_SOCKET": str(node.socket)}
+        worker = processes.spawn(["sh", "-c", line], stdout=subprocess.PIPE, text=True, env=environment)
+        self.addCleanup(worker.stdout.close)
+        self.addCleanup(worker.wait)
+        self.addCleanup(worker.terminate)
+        self.assertEqual(worker.stdout.readline(), "Term 1\n")
+
     @unittest.skipUnless(shutil.which("go"), "no Go is installed")
     def test_go(self):
         """The worker in Go"""

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The tour of README.md: its commands run one after the other, and do what it says."""
+"""The commands of README.md: they run one after the other, and do what it says."""
 
 import os
 import pathlib
@@ -10,17 +10,20 @@ import tempfile
 import unittest
 
 import processes
-from case import main
+from case import PostgresTest, main
+from replica import until
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("TENURE_BUILD", TOP / "build"))
+MIGRATION = "Coming from a `leader_leases` table in your process"
 MARK = "-- block --"
 
 
-def blocks():
-    """The shell commands of the section, a text each."""
-    section = re.search(r"^## Five minutes$(.*?)^## ", (TOP / "README.md").read_text(), re.M | re.S)
-    return re.findall(r"^```sh\n(.*?)^```$", section.group(1), re.M | re.S)
+def blocks(section="Five minutes", language="sh"):
+    """The commands of the section, a text each."""
+    text = re.search(rf"^## {re.escape(section)}$(.*?)^## ", (TOP / "README.md").read_text(), re.M | re.S).group(1)
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, re.M | re.S)
+    return [re.sub(rf"^{indent}", "", block, flags=re.M) for indent, block in found]
 
 
 class ReadmeTest(unittest.TestCase):
@@ -60,6 +63,43 @@ class ReadmeTest(unittest.TestCase):
     def test_tour_in_sh(self):
         """The tour in sh"""
         self.tour("sh")
+
+    def test_all_are_run(self):
+        """Every block of commands is in a section that is tried: here, or by `make newcomer`"""
+        found = re.findall(r"^ *```(?:sh|sql|ini)$", (TOP / "README.md").read_text(), re.M)
+        tried = [("Five minutes", "sh"), ("A service on Debian 12, with PostgreSQL", "sh"), ("Fenced writes", "sql")]
+        tried += [(MIGRATION, "sql"), (MIGRATION, "ini")]
+        self.assertEqual(len(found), sum(len(blocks(*section)) for section in tried))
+
+
+class MigrationTest(PostgresTest):
+    patience = 3  # it runs beside other tests
+
+    def test_leader_leases(self):
+        """The steps from a table of one's own: the view takes its place, the group leads, the fence lets it write"""
+        store = self.postgres()
+        store.sql(
+            "CREATE TABLE leader_leases (component text PRIMARY KEY, holder_id text, acquired_at timestamptz,"
+            " expires_at timestamptz, version bigint);"
+            "INSERT INTO leader_leases VALUES ('engine', 'old', now(), now(), 7)"
+        )
+        (rename,) = blocks(MIGRATION, "sql")
+        (sections,) = blocks(MIGRATION, "ini")
+        store.sql(rename)
+        node = self.replica("a", store)
+        top = node.config.read_text().split("[component:")[0]
+        node.config.write_text(top + sections.replace("console\n", "console\nstop_grace = 100ms\n"))
+        node.start()
+        for component in ("discovery", "engine", "counter"):
+            self.client(node, component)
+        until(lambda: node.status("counter")["worker"] == "working", "the whole group works")
+        view = "SELECT component, holder_id, acquired_at < expires_at, version FROM leader_leases"
+        self.assertRegex(store.sql(view), r"^console\|a/[0-9a-f-]+\|t\|1$")
+        (fence,) = blocks("Fenced writes", "sql")
+        store.sql(fence.replace("'engine', 42", "'console', 1"))
+        with self.assertRaisesRegex(RuntimeError, "term 42 of"):
+            store.sql(fence)
+        self.assertEqual(store.sql("SELECT version FROM leader_leases_before"), "7")
 
 
 if __name__ == "__main__":

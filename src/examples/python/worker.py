@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A worker in plain Python: works for COMPONENT while the daemon at SOCKET lets it lead.
+"""The whole life of a worker in plain Python: works for COMPONENT while the daemon at SOCKET lets it lead.
 
 worker.py SOCKET COMPONENT
 
-Each line it hears (<) and says (>) goes to standard output, with the time of CLOCK_BOOTTIME in nanoseconds.
+The work is yours, where the comments have an ellipsis; before whatever only a leader may do it asks whether
+now() < deadline. ../go/worker.go is the same in Go. Each line it hears (<) and says (>) goes to standard output, with
+the time of CLOCK_BOOTTIME in nanoseconds.
 """
 import socket
 import sys
@@ -36,11 +38,12 @@ def lead(path, component, term, deadline):
         say(f"started component={component} term={term}")  # again: the daemon may have died before it heard that
     rest = b""
     while True:
-        connection.settimeout(max(deadline - now(), 1000) / 1e9 if term else None)
+        # Sockets' timers stand still in suspend and this clock does not, so it is looked at every second.
+        connection.settimeout(min(max(deadline - now(), 1000) / 1e9, 1) if term else None)
         try:
             heard = connection.recv(4096)
         except TimeoutError:  # the daemon is stuck: our term is over all the same
-            term = end(component, term)
+            term = term if now() < deadline else end(component, term)
             continue
         except ConnectionResetError:
             heard = b""
@@ -65,7 +68,7 @@ def lead(path, component, term, deadline):
 
 
 def end(component, term):
-    """The work ends without a word from the daemon."""
+    """The work ends without a word from the daemon: …at once."""
     note(">", f"over component={component} term={term}")
     return 0
 
