@@ -97,6 +97,8 @@ class PostgreSQL:
         self.data = self.directory / "data"
         self.sockets = self.directory / "s"
         self.port = free_port()
+        self.address = "127.0.0.1"
+        self.environment = {}
         self.settings = {**SETTINGS, **settings}
         self.process = None
         self.lock = threading.Lock()
@@ -119,7 +121,7 @@ class PostgreSQL:
         settings = {
             **self.settings,
             "port": self.port,
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.address,
             "unix_socket_directories": self.sockets,
         }
         notify = Notify(self.directory / "notify")
@@ -131,7 +133,7 @@ class PostgreSQL:
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
-                env={**os.environ, **notify.environment},
+                env={**os.environ, **self.environment, **notify.environment},
             )
         if wait:
             notify.wait_ready(30, lambda: self.process.poll() is None or self.fail())
