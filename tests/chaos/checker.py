@@ -269,7 +269,7 @@ def table(history):
 
 
 def summary(history):
-    led = sum(run.last - run.first for run in history.runs)
+    led = sum(max(0, min(run.last, history.end) - max(run.first, history.begin)) for run in history.runs)
     components = sum(map(len, history.leases.values()))
     fenced = sum(write[2] == "1" for write in history.writes)
     refused = 0

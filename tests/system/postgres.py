@@ -98,7 +98,7 @@ class PostgreSQL:
         self.sockets = self.directory / "s"
         self.port = free_port()
         self.address = "127.0.0.1"
-        self.environment = {}
+        self.prefix = []  # of its command
         self.settings = {**SETTINGS, **settings}
         self.process = None
         self.lock = threading.Lock()
@@ -128,12 +128,12 @@ class PostgreSQL:
         arguments = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         with open(self.directory / "log", "ab") as log:
             self.process = processes.spawn(
-                [binaries() / "postgres", "-D", self.data, *arguments],
+                [*self.prefix, binaries() / "postgres", "-D", self.data, *arguments],
                 user=owner(),
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
-                env={**os.environ, **self.environment, **notify.environment},
+                env={**os.environ, **notify.environment},
             )
         if wait:
             notify.wait_ready(30, lambda: self.process.poll() is None or self.fail())
