@@ -59,7 +59,8 @@ endif
 TESTING := $(filter check tests sim-check chaos failover coverage lint lint-tidy,$(GOALS))
 SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call on,WITH_SQLITE),sqlite) \
 	$(if $(call on,WITH_MYSQL),mysql) $(if $(findstring clang,$(CC)),clang)) \
-	$(if $(TESTING),check $(if $(filter check tests chaos,$(GOALS)),chaos) $(if $(call on,WITH_PGSQL),check-pgsql) $(if $(call on,WITH_MYSQL),check-mysql)) \
+	$(if $(filter check tests chaos,$(GOALS)),chaos) \
+	$(if $(TESTING),check $(if $(call on,WITH_PGSQL),check-pgsql) $(if $(call on,WITH_MYSQL),check-mysql)) \
 	$(if $(filter lint lint-% format,$(GOALS)),lint) $(if $(filter demo,$(GOALS)),demo demo-$(STORE)) \
 	$(if $(filter states,$(GOALS)),states) \
 	$(if $(filter check deb newcomer,$(GOALS)),deb) $(if $(filter newcomer,$(GOALS)),newcomer)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The worker of `make chaos`: chaos_worker FILE COMPONENT LEASE CLIENT...
 //
-// Under `tenurectl run`, which sets $TENURE_TERM, it works for that term; else it asks libtenure at $TENURE_SOCKET. Every
-// few milliseconds it appends to FILE while its token is valid, and now and then it gives CLIENT, a program that runs
-// SQL from its standard input, a fenced and an unfenced write; after the term's end once more, too late.
+// Under `tenurectl run`, which sets $TENURE_TERM, it works for that term; else it asks libtenure at $TENURE_SOCKET.
+// Every few milliseconds it appends to FILE while its token is valid, and now and then it gives CLIENT, a program that
+// runs SQL from its standard input, a fenced and an unfenced write; after the term's end once more, too late.
 //
 // Lines are `WORD NS TERM PID DEADLINE`, times on CLOCK_BOOTTIME. `beat`: the token was valid at that instant, and
 // until DEADLINE where that is not 0. `revoked`: the worker was told to stop. `over`: it has stopped.

@@ -18,6 +18,7 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 SETTINGS = ("FAKETIME_NO_CACHE=1", "FAKETIME_DISABLE_SHM=1", "DONT_FAKE_MONOTONIC=1")
 # Two starts within one second are the same to those who look at MariaDB: see tenured.conf(5).
 APART_S = 2
+MANY = 90  # connections
 
 
 def faketime():
@@ -114,7 +115,7 @@ class Postgresql(Server):
 
     def __init__(self, directory):
         super().__init__(directory)
-        self.server = postgres.PostgreSQL(self.disk.path / "pg", fsync="off", max_connections="100")
+        self.server = postgres.PostgreSQL(self.disk.path / "pg", fsync="off", max_connections=str(MANY))
         self.server.address = DATABASE
         self.server.prefix = self.clock.prefix
         with open(self.server.data / "pg_hba.conf", "a", encoding="ascii") as access:
@@ -137,8 +138,10 @@ class Postgresql(Server):
     def permit(self):
         self.server.permit("tenure")
         self.sql(
-            "CREATE TABLE chaos_write (id bigserial PRIMARY KEY, component text, term bigint, at_ns bigint, fenced int);"
-            "CREATE PROCEDURE chaos_fenced(lease text, component text, term bigint, at_ns bigint) LANGUAGE plpgsql AS $$"
+            "CREATE TABLE chaos_write (id bigserial PRIMARY KEY, component text, term bigint,"
+            " at_ns bigint, fenced int);"
+            "CREATE PROCEDURE chaos_fenced(lease text, component text, term bigint, at_ns bigint)"
+            " LANGUAGE plpgsql AS $$"
             " BEGIN PERFORM tenure_fence(lease, term); PERFORM pg_sleep(random() / 10);"
             " INSERT INTO chaos_write (component, term, at_ns, fenced) VALUES (component, term, at_ns, 1); END $$;"
             "GRANT INSERT ON chaos_write TO tenure; GRANT USAGE ON SEQUENCE chaos_write_id_seq TO tenure"
@@ -179,13 +182,14 @@ class Mariadb(Server):
         self.server.prefix = self.clock.prefix
 
     def launch(self):
-        self.server.start(f"--bind-address={DATABASE}")
+        self.server.start(f"--bind-address={DATABASE}", f"--max-user-connections={MANY}")
 
     def config(self, user):
         if user == "owner":
             return f"driver = mysql\nsocket = {self.server.socket}\nuser = root\ndatabase = tenure\n"
         return (
-            f"driver = mysql\nhost = {DATABASE}\nport = {self.server.port}\nuser = {user}\ndatabase = tenure\ntls = off\n"
+            f"driver = mysql\nhost = {DATABASE}\nport = {self.server.port}\nuser = {user}\n"
+            "database = tenure\ntls = off\n"
         )
 
     def sql(self, text):
@@ -234,7 +238,7 @@ class Mariadb(Server):
         self.sql(f"SET GLOBAL read_only = {int(on)}")
 
     def few_connections(self, on):
-        self.sql(f"SET GLOBAL max_user_connections = {2 if on else 0}")
+        self.sql(f"SET GLOBAL max_user_connections = {2 if on else MANY}")
         if on:
             self.disconnect()
 

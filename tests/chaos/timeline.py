@@ -53,7 +53,8 @@ def axis(picture, top):
     step = next((step for step in (10, 60, 300, 600) if seconds / step <= 14), 3600)
     for mark in range(0, int(seconds) + 1, step):
         x = picture.x(picture.begin + mark * 1000 * MS)
-        picture.items.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{picture.y}" opacity="0.5"/>')
+        ends = f'x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{picture.y}"'
+        picture.items.append(f'<line class="axis" {ends} opacity="0.5"/>')
         picture.text(x, picture.y + 16, f"{mark // 60}:{mark % 60:02d}", "middle")
 
 
