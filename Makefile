@@ -2,7 +2,7 @@
 # The layers and the rule between them are described in src/README.md.
 #
 #: make            build/tenured, build/tenurectl, build/libtenure.so, build/libtenure.a
-#: make check      all tests; CHECK="tools layers unit fuzz counts model sim store system" is all of it, or some
+#: make check      all tests; CHECK="tools layers unit fuzz counts model sim store system chaos" is all of it, or some
 #: make lint       formatting, static analysis and style
 #: make coverage   unit tests and simulator, and what they run of src/core
 #: make sim        the simulator; SEED=1 RUNS=1000
@@ -10,6 +10,7 @@
 #: make fuzz-corpus   what it found goes into tests/fuzz/corpus, as far as it adds something
 #: make model      the protocol before a model checker; BOUNDS=large looks further
 #: make bench      side by side with others, into tests/bench/RESULTS.md; ONLY="check handover" is some of it
+#: make chaos      five daemons and everything that goes wrong; MINUTES=2 STORE=postgresql|mariadb SEED=…
 #: make failover   fail-overs to a stale replica, of PostgreSQL ROUNDS=50 and of MariaDB two fifths of it
 #: make states     draws the core's state tables again, src/core/states.svg
 #: make examples   the three workers of src/examples, in build/examples
@@ -60,9 +61,10 @@ FREE_GOALS := help clean uninstall dist format lint-format lint-shell lint-man l
 ifneq ($(filter-out $(FREE_GOALS),$(GOALS)),)
 BUILDING := yes
 endif
-TESTING := $(filter check tests sim-check failover coverage lint lint-tidy,$(GOALS))
+TESTING := $(filter check tests sim-check chaos failover coverage lint lint-tidy,$(GOALS))
 SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call on,WITH_SQLITE),sqlite) \
 	$(if $(call on,WITH_MYSQL),mysql) $(if $(findstring clang,$(CC)),clang)) \
+	$(if $(filter check tests chaos,$(GOALS)),chaos) \
 	$(if $(TESTING),check $(if $(call on,WITH_PGSQL),check-pgsql) $(if $(call on,WITH_MYSQL),check-mysql)) \
 	$(if $(filter fuzz fuzz-corpus,$(GOALS)),fuzz) $(if $(filter check model,$(GOALS)),model) \
 	$(if $(filter lint lint-% format,$(GOALS)),lint) $(if $(filter demo,$(GOALS)),demo demo-$(STORE)) \
@@ -243,7 +245,7 @@ programs = $(patsubst %.c,$(P)/%,$(wildcard tests/$1/test_*.c))
 UNIT := $(call programs,unit)
 STORE_TESTS := $(call programs,store)
 STORE_HELPERS := $(patsubst %.c,$(O)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
-HELPERS := $(patsubst %.c,$(P)/%,$(wildcard tests/system/*.c))
+HELPERS := $(patsubst %.c,$(P)/%,$(wildcard tests/system/*.c tests/chaos/*.c))
 LOCAL := $(P)/tests/bench/time_local
 SIM := $(if $(wildcard tests/sim/*.c),$(P)/tests/sim/sim)
 COUNTS := $(P)/tests/bench/count_core $(P)/tests/bench/count_socket
@@ -287,7 +289,7 @@ SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filte
 # They wait for the most part, and run beside the others.
 WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme languages pooler mariadb_scenarios \
 	terminal prometheus)
-PARTS := $(or $(CHECK),tools layers unit fuzz counts model sim store system)
+PARTS := $(or $(CHECK),tools layers unit fuzz counts model sim store system chaos)
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)
 LAYER_CHECK = tests/tools/check-layers $(O) $(foreach l,$(LAYERS) examples,$l:$(subst $() ,$(comma),$(SEES_$l)))
@@ -296,13 +298,13 @@ export TENURE_BUILD = $(abspath $(P))
 export TENURE_MODE = $(MODE)
 export PYTHONPYCACHEPREFIX = $(abspath $(B))/python
 
-.PHONY: tests check bench fuzz fuzz-corpus model sim-check sim failover coverage demo states
+.PHONY: tests check bench fuzz fuzz-corpus model sim-check sim failover coverage demo states chaos
 tests: all $(STATES) $(UNIT) $(COUNTS) $(FUZZ) $(STORE_TESTS) $(SIM) $(HELPERS)
 
 check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
 		$(call part,layers,$(call archives,$(LAYERS))) $(call part,unit,$(UNIT)) $(call part,counts,$(COUNTS)) \
 		$(call part,fuzz,$(FUZZ)) $(call part,sim,$(SIM)) $(call part,store,$(STORE_TESTS)) \
-		$(call part,system,all $(HELPERS))
+		$(call part,system,all $(HELPERS)) $(call part,chaos,all $(HELPERS))
 	$(if $(SYSTEM_TESTS),,@echo 'left out: the system tests, which need SQLite and PostgreSQL')
 	@tests/tools/run-tests --logs $(P)/logs \
 		$(call part,tools,$(patsubst %,tools:tests/tools/test_%,tools contributing) 'tools:$(STATES_CHECK)') \
@@ -314,7 +316,9 @@ check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
 		$(call part,sim,$(if $(SIM),'sim:$(call script,tests/sim/check,$(SIM))')) \
 		$(call part,store,$(patsubst %,'store:%',$(call script,tests/store/run,$(STORE_TESTS)))) \
 		$(call part,system,$(patsubst %,'system:python3 -u %',$(filter-out $(WAITING),$(SYSTEM_TESTS))) \
-			$(patsubst %,'waiting:python3 -u %',$(filter $(WAITING),$(SYSTEM_TESTS))))
+			$(patsubst %,'waiting:python3 -u %',$(filter $(WAITING),$(SYSTEM_TESTS)))) \
+		$(call part,chaos,'tools:python3 -u tests/chaos/test_checker.py' \
+			$(if $(call on,WITH_PGSQL),'chaos:nice python3 -u tests/chaos/chaos.py --check'))
 
 sim: $(SIM)
 	$(SIM) $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
@@ -339,6 +343,10 @@ failover: all
 # More than a few minutes; see tests/bench/RESULTS.md.
 bench: all $(LOCAL) $(TIMERS) $(SIM)
 	@tests/bench/bench $(ONLY)
+
+chaos: all $(HELPERS)
+	@python3 -u tests/chaos/chaos.py --minutes $(or $(MINUTES),2) --store $(or $(STORE),postgresql) \
+		$(if $(SEED),--seed $(SEED)) --results $(or $(RESULTS),$(P)/chaos)
 
 states: $(STATES)
 	@$(STATES_CHECK) draw

@@ -2,6 +2,7 @@
 // What is counted of the core and of the library: each is a function of its own, for callgrind to look at nothing else.
 //
 //   count_core NAME TIMES
+#include "clock.h"
 #include "handle.h"
 #include "tenure.h"
 #define NAMES 1000
@@ -23,7 +24,7 @@ MEASURED static void measured_valid(unsigned count)
 START_TEST(count_valid)
 {
 	atomic_store(&slot.term, 1);
-	atomic_store(&slot.deadline, INT64_MAX);
+	atomic_store(&slot.deadline, clock_now_ns() + 60 * NS_PER_S); // further away than the test takes
 	atomic_store(&handle.term, 1);
 	atomic_store(&handle.slot, &slot);
 	measured_valid(times);

@@ -34,6 +34,7 @@ class MariaDB:
         self.port = free_port()
         self.process = None
         self.started_s = 0
+        self.prefix = []  # of its command
         self.directory.mkdir(mode=0o755)
         if os.getuid() == 0:
             shutil.chown(self.directory, owner())
@@ -52,7 +53,7 @@ class MariaDB:
         return processes.spawn(command, user=owner(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def launch(self, *options):
-        return self.spawn([*TOOL, "run", self.directory, *self.networking(), *options])
+        return self.spawn([*self.prefix, *TOOL, "run", self.directory, *self.networking(), *options])
 
     def start(self, *options):
         self.process = self.launch(*options)

@@ -97,6 +97,8 @@ class PostgreSQL:
         self.data = self.directory / "data"
         self.sockets = self.directory / "s"
         self.port = free_port()
+        self.address = "127.0.0.1"
+        self.prefix = []  # of its command
         self.settings = {**SETTINGS, **settings}
         self.process = None
         self.lock = threading.Lock()
@@ -119,14 +121,14 @@ class PostgreSQL:
         settings = {
             **self.settings,
             "port": self.port,
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.address,
             "unix_socket_directories": self.sockets,
         }
         notify = Notify(self.directory / "notify")
         arguments = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         with open(self.directory / "log", "ab") as log:
             self.process = processes.spawn(
-                [binaries() / "postgres", "-D", self.data, *arguments],
+                [*self.prefix, binaries() / "postgres", "-D", self.data, *arguments],
                 user=owner(),
                 stdout=log,
                 stderr=log,

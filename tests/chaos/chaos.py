@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Five daemons, a database and their workers, and everything that goes wrong, drawn by a seed. See checker.py."""
+
+import argparse
+import itertools
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "system"))
+
+# pylint: disable=wrong-import-position
+import databases
+import faults
+import network
+import processes
+from events import Stalls, now
+
+BUILD = pathlib.Path(os.environ.get("TENURE_BUILD", HERE.parents[1] / "build"))
+NODES = "abcde"
+LEASES = {"alpha": ["alpha"], "beta": ["beta"], "gamma": ["gamma"], "pair": ["left", "right"]}
+RUN = ("alpha", "gamma", "left")  # under `tenurectl run`; the others through libtenure
+LEASE_MS, STOP_GRACE_MS = 2000, 200
+TIMING = f"lease = {LEASE_MS}ms\nrenew = 400ms\npoll = 200ms\ntimeout = 400ms\n"
+COMPONENT = f"stop_grace = {STOP_GRACE_MS}ms\nstart_timeout = 5s\ncooldown = 1s\n"
+TURN_S = 0.02
+RESTART_S = 0.3  # before what ended is started again
+CALM_S = (1, 5)  # between one lot of faults and the next
+START_S = 30
+LEADERS = 0.8  # of what hits nodes and workers
+
+
+class Seat:
+    """A place for a worker of one component at one node, never empty for long."""
+
+    def __init__(self, world, node, component, lease):
+        self.node, self.component = node, component
+        self.name = f"{component}.{node.name}"
+        self.beats = world.results / "beats" / self.name
+        words = [BUILD / "tests/chaos/chaos_worker", self.beats, component, lease, *world.database.client()]
+        if component in RUN:
+            words = [BUILD / "tenurectl", "run", component, "--", *words]
+        self.command = words
+        self.process = None
+
+    def tend(self):
+        if not self.process or self.process.poll() is not None:
+            self.process = self.node.spawn(f"{self.component}.log", self.command)
+
+    def workers(self):
+        """Of a seat under `tenurectl run` there is one only while it leads."""
+        if self.component not in RUN:
+            return [self.process.pid]
+        return processes.descendants(self.process.pid)[:1]
+
+
+class Node:
+    """A daemon in its namespace, with its workers."""
+
+    def __init__(self, world, name):
+        self.name, self.world = name, world
+        self.directory = world.directory / name
+        self.directory.mkdir()
+        self.disk = databases.Disk(self.directory / "run", "4m")
+        self.clock = databases.Clock(self.directory / "clock")
+        self.socket = self.disk.path / "tenured.sock"
+        self.held = False  # a daemon that is gone stays away
+        self.daemon = None
+        self.gone_at = 0
+        self.config = self.write_config("tenured.conf", "tenure")
+        self.seats = [Seat(world, self, c, lease) for lease, members in LEASES.items() for c in members]
+
+    def write_config(self, name, user):
+        text = f"[tenure]\nnode = {self.name}\nruntime_dir = {self.disk.path}\n\n[store]\n"
+        text += self.world.database.config(user) + TIMING
+        for lease, members in LEASES.items():
+            for component in members:
+                group = f"group = {lease}\n" if len(members) > 1 else ""
+                text += f"\n[component:{component}]\n{group}{COMPONENT}"
+        path = self.directory / name
+        path.write_text(text)
+        return path
+
+    def spawn(self, log, command):
+        environment = {**os.environ, "TENURE_SOCKET": str(self.socket)}
+        with open(self.world.results / "logs" / f"{self.name}-{log}", "ab") as file:
+            command = network.in_namespace(self.name, *command)
+            return processes.spawn(command, stdout=file, stderr=file, env=environment)
+
+    def tend(self):
+        if not self.daemon or self.daemon.poll() is not None:
+            self.gone_at = self.gone_at or time.monotonic()
+            if not self.held and time.monotonic() - self.gone_at >= (RESTART_S if self.daemon else 0):
+                command = [*self.clock.prefix, BUILD / "tenured", "-c", self.config]
+                self.daemon = self.spawn("tenured.log", command)
+                self.gone_at = 0
+        for seat in self.seats:
+            seat.tend()
+
+
+class World:
+    def __init__(self, directory, results, store, seed):
+        self.random = random.Random(seed)
+        self.directory, self.results = directory, results
+        for name in ("beats", "logs"):
+            (results / name).mkdir(parents=True)
+        self.network = network.Network(NODES)
+        self.database = databases.STORES[store](directory)
+        self.database.start()
+        self.database.create()
+        self.nodes = [Node(self, name) for name in NODES]
+        self.init()
+        self.able = faults.available(self)
+        self.active = []  # (fault, number, victim, ends at, what ends it)
+        self.numbers = itertools.count()
+        self.journal = open(results / "faults.jsonl", "w", encoding="ascii")
+        self.stalls = Stalls()
+
+    def init(self):
+        config = self.nodes[0].write_config("init.conf", "owner")
+        subprocess.run([BUILD / "tenurectl", "init", "-c", config], check=True)
+        self.database.permit()
+
+    def tend(self):
+        for node in self.nodes:
+            node.tend()
+
+    def say(self, word, number, fault, where, **more):
+        line = {"word": word, "id": number, "name": fault.name, "where": where, "at": now(), **more}
+        self.journal.write(json.dumps(line) + "\n")
+        self.journal.flush()
+        print(f"  {time.monotonic() - self.begun:7.1f} s  {word:<6}{fault.name} at {where}", flush=True)
+
+    def leads(self, victim):
+        """Whether a worker there has written just now."""
+        seats = victim.seats if isinstance(victim, Node) else [victim]
+        return any(seat.beats.exists() and time.time() - seat.beats.stat().st_mtime < 0.2 for seat in seats)
+
+    def victims(self, kind):
+        """Whom nothing has hit already."""
+        taken = [victim for _, _, victim, _, _ in self.active]
+        if kind == "db":
+            return [] if self.database in taken else [self.database]
+        seats = [seat for node in self.nodes for seat in node.seats]
+        nodes = [n for n in self.nodes if n not in taken and n.daemon.poll() is None]
+        if kind == "node":
+            return nodes
+        free = [seat for seat in seats if seat not in taken and seat.process.poll() is None and seat.workers()]
+        return [seat for seat in free if kind == "seat" or seat.component in RUN]
+
+    def inject(self):
+        fault = self.random.choices(self.able, [fault.weight for fault in self.able])[0]
+        victims = self.victims(fault.victim)
+        if not victims:
+            return
+        if fault.victim != "db" and self.random.random() < LEADERS:
+            victims = [victim for victim in victims if self.leads(victim)] or victims
+        victim = self.random.choice(victims)
+        number = next(self.numbers)
+        # Some are over before anybody notices, some last for leases.
+        seconds = self.random.choice((self.random.uniform(0.05, 1), self.random.uniform(1, 6)))
+        where = victim.name if fault.victim != "db" else "db"
+        self.say("begin", number, fault, where, recovery_ms=fault.recovery_ms(LEASE_MS))
+        end = fault.begin(self, victim)
+        self.active.append((fault, number, victim, time.monotonic() + seconds, end))
+
+    def heal(self, everything=False):
+        for item in list(self.active):
+            fault, number, victim, ends_at, end = item
+            if everything or time.monotonic() >= ends_at:
+                self.active.remove(item)
+                end()
+                self.say("end", number, fault, victim.name if fault.victim != "db" else "db")
+
+    def calm(self, seconds, until_true=lambda: False):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not until_true():
+            self.tend()
+            self.heal()
+            time.sleep(TURN_S)
+
+    def led(self):
+        """Every component once."""
+        led = {path.name.split(".")[0] for path in (self.results / "beats").iterdir() if path.stat().st_size}
+        return len(led) == sum(map(len, LEASES.values()))
+
+    def run(self, minutes):
+        self.begun = time.monotonic()
+        self.calm(START_S, self.led)
+        begin = now()
+        end = time.monotonic() + minutes * 60
+        while time.monotonic() < end:
+            for _ in range(self.random.choices((1, 2, 3), (6, 3, 1))[0]):
+                self.inject()
+                self.calm(self.random.uniform(0, 1.5))
+            self.calm(60, lambda: not self.active)
+            self.calm(self.random.uniform(*CALM_S))
+        self.heal(everything=True)
+        self.calm(3 * LEASE_MS / 1000 + 2)
+        self.save(begin, now())
+
+    def save(self, begin, end):
+        """Before anything ends, for that would be one more fault."""
+        for node in self.nodes:
+            for process in [node.daemon, *[seat.process for seat in node.seats]]:
+                processes.freeze(process.pid)
+        about = {"lease_ms": LEASE_MS, "stop_grace_ms": STOP_GRACE_MS, "begin": begin, "end": end}
+        about.update(nodes=list(NODES), leases=LEASES)
+        (self.results / "run.json").write_text(json.dumps(about))
+        (self.results / "writes.tsv").write_text(self.database.writes() + "\n")
+        lines = [f"{at}\t{late}\n" for at, late in self.stalls.seen]
+        (self.results / "stalls.tsv").write_text("".join(lines))
+
+
+def check(results):
+    svg = results / "timeline.svg"
+    return subprocess.run([sys.executable, HERE / "checker.py", results, "--svg", svg], check=False).returncode
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=2)
+    parser.add_argument("--store", choices=databases.STORES, default="postgresql")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--results", type=pathlib.Path, default=BUILD / "logs" / "chaos")
+    parser.add_argument("--check", action="store_true", help="skipped where it cannot be")
+    options = parser.parse_args()
+    why = None if os.environ.get(network.ENTERED) else network.allowed()
+    if why:
+        print(f"  skipped: {why}\n0 passed, 0 failed, 1 skipped")
+        return 0 if options.check else 1
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 32)
+    network.inside()
+    print(f"chaos: {options.minutes:g} minutes on {options.store}, SEED={seed}", flush=True)
+
+    def work():
+        shutil.rmtree(options.results, ignore_errors=True)
+        options.results.mkdir(parents=True)
+        directory = pathlib.Path(os.environ["TENURE_TEST_SHARED"]) / "chaos"
+        directory.mkdir()
+        World(directory, options.results.resolve(), options.store, seed).run(options.minutes)
+        return check(options.results)
+
+    processes.supervised(work)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The servers of `make chaos`: each on a small disk, reached over TCP, with what can go wrong with it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import failover
+import mariadb
+import network
+import postgres
+import processes
+from network import DATABASE
+
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+SETTINGS = ("FAKETIME_NO_CACHE=1", "FAKETIME_DISABLE_SHM=1", "DONT_FAKE_MONOTONIC=1")
+# Two starts within one second are the same to those who look at MariaDB: see tenured.conf(5).
+APART_S = 2
+MANY = 90  # connections
+
+
+def faketime():
+    """The library, or None."""
+    machine = os.uname().machine
+    path = FAKETIME.replace("x86_64", machine)
+    return path if os.path.exists(path) else None
+
+
+class Clock:
+    """A wall clock that can be moved, of what is started with the prefix; the other clocks stay as they are."""
+
+    def __init__(self, path):
+        self.path = path
+        self.prefix = []
+        self.move(0)
+        if faketime():
+            self.prefix = ["env", f"LD_PRELOAD={faketime()}", f"FAKETIME_TIMESTAMP_FILE={path}", *SETTINGS]
+
+    def move(self, hours):
+        new = self.path.with_suffix(".new")
+        new.write_text(f"{hours:+d}h\n" if hours else "+0s\n")
+        os.replace(new, self.path)
+
+
+class Disk:
+    """A small one of its own."""
+
+    def __init__(self, path, size):
+        self.path = path
+        path.mkdir()
+        network.run("mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "none", str(path))
+
+    def fill(self):
+        with open(self.path / "filling", "wb", buffering=0) as file:
+            for block in (1 << 20, 1 << 12, 1):
+                try:
+                    while True:
+                        file.write(bytes(block))
+                except OSError:
+                    pass
+
+    def clear(self):
+        (self.path / "filling").unlink(missing_ok=True)
+
+
+class Server:
+    """What both have in common. `server`: what starts, stops and asks it."""
+
+    def __init__(self, directory):
+        self.disk = Disk(directory / "disk", "1g")
+        self.clock = Clock(directory / "database-clock")
+        self.started = 0
+        self.server = None
+
+    def lives(self):
+        return bool(self.server.process) and self.server.process.poll() is None
+
+    def start(self):
+        self.launch()
+        self.started = time.monotonic()
+
+    def begin(self):
+        """Again, unless it came back by itself."""
+        if not self.lives():
+            self.start()
+
+    def kill(self):
+        time.sleep(max(0, self.started + APART_S - time.monotonic()))
+        if self.lives():
+            failover.kill_server(self.server) if self.has_memory else self.server.stop()
+        self.server.process = None
+
+    def copy(self):
+        """As a replica that receives nothing any more: all of it at one instant."""
+        processes.freeze(self.server.process.pid)
+        network.run("cp", "-a", str(self.server.data), str(self.replica()))
+        processes.thaw(self.server.process.pid)
+
+    def fail_over(self):
+        """To that copy."""
+        self.kill()
+        shutil.rmtree(self.server.data)
+        self.replica().rename(self.server.data)
+        (self.server.data / "postmaster.pid").unlink(missing_ok=True)
+        self.start()
+
+    def replica(self):
+        return self.server.data.with_name("replica")
+
+
+class Postgresql(Server):
+    has_memory = True  # shared memory that outlives it
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.server = postgres.PostgreSQL(self.disk.path / "pg", fsync="off", max_connections=str(MANY))
+        self.server.address = DATABASE
+        self.server.prefix = self.clock.prefix
+        with open(self.server.data / "pg_hba.conf", "a", encoding="ascii") as access:
+            access.write("host all all 10.77.0.0/24 trust\n")
+
+    def launch(self):
+        self.server.start()
+
+    def config(self, user):
+        if user == "owner":
+            return f"driver = postgresql\nconninfo = {self.server.conninfo('tenure', 'postgres')}\n"
+        return f"driver = postgresql\nconninfo = host={DATABASE} port={self.server.port} dbname=tenure user={user}\n"
+
+    def sql(self, text):
+        return self.server.sql("SET default_transaction_read_only = off;\n" + text, "tenure")
+
+    def create(self):
+        self.server.create("tenure")
+
+    def permit(self):
+        self.server.permit("tenure")
+        self.sql(
+            "CREATE TABLE chaos_write (id bigserial PRIMARY KEY, component text, term bigint,"
+            " at_ns bigint, fenced int);"
+            "CREATE PROCEDURE chaos_fenced(lease text, component text, term bigint, at_ns bigint)"
+            " LANGUAGE plpgsql AS $$"
+            " BEGIN PERFORM tenure_fence(lease, term); PERFORM pg_sleep(random() / 10);"
+            " INSERT INTO chaos_write (component, term, at_ns, fenced) VALUES (component, term, at_ns, 1); END $$;"
+            "GRANT INSERT ON chaos_write TO tenure; GRANT USAGE ON SEQUENCE chaos_write_id_seq TO tenure"
+        )
+
+    def client(self):
+        conninfo = f"host={DATABASE} port={self.server.port} dbname=tenure user=tenure connect_timeout=3"
+        return ["psql", "-X", "-q", conninfo]
+
+    def writes(self):
+        return self.sql("COPY (SELECT component, term, fenced FROM chaos_write ORDER BY id) TO STDOUT")
+
+    def restart(self):
+        time.sleep(max(0, self.started + APART_S - time.monotonic()))
+        self.server.stop(signal.SIGINT)
+        self.start()
+
+    def disconnect(self):
+        self.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'tenure'")
+
+    def read_only(self, on):
+        self.sql(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if on else 'off'}")
+        self.sql("SELECT pg_reload_conf()")
+
+    def few_connections(self, on):
+        self.sql(f"ALTER ROLE tenure CONNECTION LIMIT {2 if on else -1}")
+        if on:
+            self.disconnect()
+
+
+class Mariadb(Server):
+    has_memory = False
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.server = mariadb.MariaDB(self.disk.path / "db")
+        self.server.data = self.server.directory / "data"
+        self.server.prefix = self.clock.prefix
+
+    def launch(self):
+        self.server.start(f"--bind-address={DATABASE}", f"--max-user-connections={MANY}")
+
+    def config(self, user):
+        if user == "owner":
+            return f"driver = mysql\nsocket = {self.server.socket}\nuser = root\ndatabase = tenure\n"
+        return (
+            f"driver = mysql\nhost = {DATABASE}\nport = {self.server.port}\nuser = {user}\n"
+            "database = tenure\ntls = off\n"
+        )
+
+    def sql(self, text):
+        return self.server.sql(text, "tenure")
+
+    def create(self):
+        self.server.sql("CREATE DATABASE tenure")
+
+    def permit(self):
+        self.sql(
+            "CREATE TABLE chaos_write (id bigint PRIMARY KEY AUTO_INCREMENT, component varchar(64), term bigint,"
+            " at_ns bigint, fenced int);\nDELIMITER //\n"
+            "CREATE PROCEDURE chaos_fenced(lease varchar(64), component varchar(64), term bigint, at_ns bigint)"
+            " BEGIN START TRANSACTION; CALL tenure_fence(lease, term); DO SLEEP(RAND() / 10);"
+            " INSERT INTO chaos_write (component, term, at_ns, fenced) VALUES (component, term, at_ns, 1); COMMIT;"
+            " END //\nDELIMITER ;\n"
+        )
+        for user in ("tenure@localhost", "tenure@'%'"):
+            self.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON tenure.* TO {user}")
+
+    def client(self):
+        where = [f"--host={DATABASE}", f"--port={self.server.port}", "--user=tenure", "--connect-timeout=3"]
+        return ["mariadb", "--no-defaults", "--force", "--unbuffered", "--skip-reconnect", *where, "tenure"]
+
+    def writes(self):
+        return self.sql("SELECT component, term, fenced FROM chaos_write ORDER BY id")
+
+    def restart(self):
+        time.sleep(max(0, self.started + APART_S - time.monotonic()))
+        processes.send(self.server.process.pid, signal.SIGTERM)
+        try:
+            self.server.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self.server.process = None
+        self.start()
+
+    def disconnect(self):
+        for number in self.sql("SELECT id FROM information_schema.processlist WHERE user = 'tenure'").split():
+            try:
+                self.sql(f"KILL {number}")
+            except RuntimeError:
+                pass  # gone already
+
+    def read_only(self, on):
+        self.sql(f"SET GLOBAL read_only = {int(on)}")
+
+    def few_connections(self, on):
+        self.sql(f"SET GLOBAL max_user_connections = {2 if on else MANY}")
+        if on:
+            self.disconnect()
+
+
+STORES = {"postgresql": Postgresql, "mariadb": Mariadb}

@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The checker of `make chaos` finds each kind of bad history, and only that."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.dom.minidom
+
+import checker
+
+HERE = pathlib.Path(__file__).resolve().parent
+MS = checker.MS
+START = 5_000_000 * MS
+SECONDS = 30
+NAMES = [invariant.__name__ for invariant in checker.INVARIANTS]
+
+
+class Story:
+    """A good history: node a leads for ten seconds, is killed, and b follows; what a test adds makes it bad."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        (self.directory / "beats").mkdir()
+        self.faults, self.stalls, self.writes = [], [], []
+        self.beats = {}
+        self.about = {
+            "lease_ms": 2000,
+            "stop_grace_ms": 400,
+            "begin": START,
+            "end": START + SECONDS * 1000 * MS,
+            "nodes": ["a", "b"],
+            "leases": {"engine": ["engine"], "pair": ["left", "right"]},
+        }
+        self.lead("engine", "a", 1, 0, 10_000)
+        self.fault("daemon killed", "a", 10_000, 10_100, recovery_ms=3000)
+        self.lead("engine", "b", 2, 12_000, 30_000)
+        for component in ("left", "right"):
+            self.lead(component, "a", 1, 0, 30_000)
+        for component, term in (("engine", 1), ("engine", 2), ("left", 1), ("right", 1)):
+            for fenced in (1, 0):
+                self.write(component, term, fenced)
+
+    def say(self, component, node, word, at_ms, term, pid, deadline_ms=0):
+        deadline = START + int(deadline_ms * MS) if deadline_ms else 0
+        line = f"{word} {START + int(at_ms * MS)} {term} {pid} {deadline}\n"
+        self.beats.setdefault(f"{component}.{node}", []).append(line)
+
+    def lead(self, component, node, term, begin_ms, end_ms, pid=None):
+        for at in range(begin_ms, end_ms, 10):
+            self.say(component, node, "beat", at, term, pid or 100 + term)
+
+    def fault(self, name, where, begin_ms, end_ms, recovery_ms):
+        common = {"id": len(self.faults), "name": name, "where": where}
+        self.faults.append({"word": "begin", **common, "at": START + begin_ms * MS, "recovery_ms": recovery_ms})
+        self.faults.append({"word": "end", **common, "at": START + end_ms * MS})
+
+    def write(self, component, term, fenced):
+        self.writes.append(f"{component}\t{term}\t{fenced}\n")
+
+    def save(self):
+        (self.directory / "run.json").write_text(json.dumps(self.about))
+        (self.directory / "faults.jsonl").write_text("".join(json.dumps(fault) + "\n" for fault in self.faults))
+        (self.directory / "stalls.tsv").write_text("".join(self.stalls))
+        (self.directory / "writes.tsv").write_text("".join(self.writes))
+        for name, lines in self.beats.items():
+            (self.directory / "beats" / name).write_text("".join(lines))
+        return checker.History(self.directory)
+
+
+class CheckerTest(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.story = Story(directory.name)
+
+    def expect(self, *broken, words=()):
+        """Exactly these invariants are broken, and all the words are in what is said about it."""
+        history = self.story.save()
+        said = {invariant.__name__: list(invariant(history)) for invariant in checker.INVARIANTS}
+        self.assertEqual([name for name in NAMES if said[name]], sorted(broken, key=NAMES.index), said)
+        text = "\n".join(line for lines in said.values() for line in lines)
+        for word in words:
+            self.assertIn(word, text)
+        return history
+
+    def test_good(self):
+        """a good history has no fault, and its table the fault with its leaderless time"""
+        self.assertIn("| daemon killed | 1 | 2010 | 2010 | 2010 | 0 |", list(checker.table(self.expect())))
+
+    def test_overlap(self):
+        """two nodes that led at once, if only for two beats"""
+        self.story.lead("engine", "a", 3, 29_980, 30_000)
+        self.expect("overlaps", words=("engine on b (term 2) and engine on a (term 3)", "10.000 ms"))
+
+    def test_overlap_of_processes(self):
+        """two processes of one node in one term"""
+        self.story.lead("engine", "b", 2, 20_000, 20_050, pid=999)
+        self.expect("overlaps", "terms", words=("another process",))
+
+    def test_overlap_of_group(self):
+        """a group's components on two nodes at once"""
+        self.story.beats.pop("right.a")
+        self.story.lead("right", "b", 2, 0, 30_000)
+        self.expect("overlaps", words=("left on a", "right on b"))
+
+    def test_term_repeats(self):
+        """a term that two nodes had one after the other"""
+        self.story.beats.pop("engine.b")
+        self.story.lead("engine", "b", 1, 12_000, 30_000)
+        self.expect("terms", words=("repeats the term",))
+
+    def test_term_goes_back(self):
+        """a term that is lower than one before"""
+        self.story.beats["engine.b"] = [line.replace(" 2 ", " 5 ") for line in self.story.beats["engine.b"][:-100]]
+        self.story.lead("engine", "a", 4, 29_100, 30_000)
+        self.expect("terms", words=("the term goes back",))
+
+    def test_stale_write(self):
+        """a fenced write of an older term after one of a newer; one without a fence is only counted"""
+        self.story.write("engine", 1, 0)
+        self.assertIn("1 of these stale", checker.summary(self.expect()))
+        self.story.write("engine", 1, 1)
+        self.expect("stale_writes", words=("engine: a fenced write of term 1 after one of term 2",))
+
+    def test_stale_write_of_group(self):
+        """the components of a group share their fence"""
+        self.story.write("right", 2, 1)
+        self.story.write("left", 1, 1)
+        self.expect("stale_writes")
+
+    def test_beat_past_deadline(self):
+        """a beat that is later than the deadline it shows"""
+        self.story.say("engine", "b", "beat", 29_995, 2, 102, deadline_ms=29_994)
+        self.expect("late_revocations", words=("1.0 ms past its deadline",))
+
+    def test_beat_past_frozen_deadline(self):
+        """a beat that is later than the deadline of the revocation before it"""
+        self.story.say("engine", "b", "revoked", 25_000, 2, 102, deadline_ms=26_000)
+        self.expect("late_revocations", words=("past the deadline of its revocation",))
+
+    def revoke(self, at_ms):
+        self.story.beats["engine.b"] = self.story.beats["engine.b"][:1300]
+        self.story.say("engine", "b", "revoked", at_ms, 2, 102, deadline_ms=25_600)
+        self.story.fault("database killed", "db", 24_000, 29_000, recovery_ms=5000)
+
+    def test_revoked_in_time(self):
+        """a revocation at the grace before the deadline"""
+        self.revoke(25_210)
+        self.expect()
+
+    def test_revoked_late(self):
+        """a revocation that was due half a second ago"""
+        self.revoke(25_500)
+        self.expect("late_revocations", words=("300.0 ms late",))
+
+    def test_revoked_late_by_a_stopped_daemon(self):
+        """the same while its daemon stood still, or another one"""
+        self.revoke(25_500)
+        self.story.fault("daemon stopped", "b", 24_900, 25_450, recovery_ms=1000)
+        self.expect()
+        self.story.faults[-2:] = []
+        self.story.fault("daemon stopped", "a", 24_900, 25_450, recovery_ms=1000)
+        self.expect("late_revocations")
+
+    def test_revoked_late_by_a_stall(self):
+        """the same while the machine stood still"""
+        self.revoke(25_500)
+        self.story.stalls.append(f"{START + 25_100 * MS}\t{390 * MS}\n")
+        self.expect()
+
+    def test_leaderless(self):
+        """longer without a leader than the fault and recovering from it take"""
+        self.story.beats["engine.b"] = self.story.beats["engine.b"][200:]  # from 14 s: 13.1 s are explained
+        self.expect("leaderless", words=("no leader for 4010 ms", "910 ms of which"))
+
+    def test_leaderless_at_the_end(self):
+        """nobody leads any more"""
+        self.story.beats["engine.b"] = self.story.beats["engine.b"][:-100]
+        self.expect("leaderless", words=("1010 ms of which",))
+
+    def test_leaderless_without_fault(self):
+        """a hand-over may take a moment, and no more"""
+        self.story.faults.clear()
+        self.expect("leaderless", words=("no leader for 2010 ms",))
+
+    def test_never_led(self):
+        """a component that had no leader, or no fenced write, proves nothing"""
+        self.story.writes = [line for line in self.story.writes if not line.startswith("left\t1\t1")]
+        self.story.beats.pop("engine.a")
+        self.story.beats.pop("engine.b")
+        self.expect("leaderless", "alive", words=("engine: nobody ever led", "left: no fenced write"))
+
+    def test_unfinished_line(self):
+        """the half line of a killed worker is not read"""
+        self.story.beats["engine.b"].append("beat 50000")
+        self.expect()
+
+    def run_checker(self):
+        self.story.save()
+        svg = self.story.directory / "out.svg"
+        command = [sys.executable, HERE / "checker.py", self.story.directory, "--svg", svg]
+        return subprocess.run(command, capture_output=True, text=True, check=False), svg.read_text()
+
+    def test_program(self):
+        """exit status 0 where all holds, and a picture with a bar for every term"""
+        result, svg = self.run_checker()
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertTrue(result.stdout.endswith("6 passed, 0 failed\n"), result.stdout)
+        titles = [node.firstChild.data for node in xml.dom.minidom.parseString(svg).getElementsByTagName("title")]
+        self.assertIn("engine on b (term 2), 17990 ms", titles)
+        self.assertIn("daemon killed at a, 100 ms", titles)
+
+    def test_program_fails(self):
+        """exit status 1 where something does not hold"""
+        self.story.lead("engine", "a", 3, 29_900, 30_000)
+        result, _ = self.run_checker()
+        self.assertEqual(result.returncode, 1)
+        self.assertTrue(result.stdout.endswith("5 passed, 1 failed\n"), result.stdout)
+
+
+def main():
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=1).run(
+        unittest.TestLoader().loadTestsFromTestCase(CheckerTest)
+    )
+    failed = len(result.failures) + len(result.errors)
+    print(f"{result.testsRun - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
