@@ -306,7 +306,7 @@ void answer_reply(struct election *e, struct election_update *u, const struct ex
 	take_session(e, u, reply);
 	take_grants(e, u, reply);
 	if (e->sent_candidates)
-		take_candidates(e, reply);
+		take_candidates(e, u, reply);
 	if (e->sent_report) {
 		take_paused(e, u, reply);
 		e->report_at = e->now + e->timing.lease_ns;

@@ -16,7 +16,7 @@
 
 #define ELECTION_NEVER INT64_MAX
 // The most notes that one step makes for one lease, and for the election as a whole.
-#define ELECTION_NOTES_PER_LEASE 10
+#define ELECTION_NOTES_PER_LEASE 11
 #define ELECTION_NOTES_MORE 8
 // Behind the last component of a group.
 #define ELECTION_NO_LEASE UINT32_MAX
@@ -135,6 +135,7 @@ enum election_note_type {
 	NOTE_SESSION,     // the session's state or id changed
 	NOTE_STORE,       // the outcome of exchanges changed: `outcome`; the text is in the reply
 	NOTE_PAUSED,      // the fleet was paused, or goes on
+	NOTE_DISPUTED,    // another daemon is configured otherwise, or not any more
 	NOTE_OPERATED,    // the operation has its `result`
 	NOTE_INCARNATION, // the server is another one than before
 };
@@ -216,6 +217,7 @@ struct election_lease {
 	int64_t others_until; // somebody else is meant to claim it first; 0: nobody is
 	bool offered;         // as the session's row says, or will when it is written next
 	struct election_rival rival, next_rival;
+	char disputed_by[NAME_BYTES + 1]; // the node that has a component of it in another lease; empty: none has
 };
 
 // True where the worker may rely on the lease's token at `now`.

@@ -107,7 +107,7 @@ void wait_for_others(struct election *election, struct election_lease *l);
 void obey_ask(struct election *election, struct election_update *update, uint32_t lease);
 // What the operation that is going on, or a preference, adds to the exchange; what its reply says of them.
 void add_operation(struct election *election, struct exchange_request *request);
-void take_candidates(struct election *election, const struct exchange_reply *reply);
+void take_candidates(struct election *election, struct election_update *update, const struct exchange_reply *reply);
 void take_paused(struct election *election, struct election_update *update, const struct exchange_reply *reply);
 void take_operation(struct election *election, struct election_update *update, const struct exchange_reply *reply);
 // Ends the operation that is going on.

@@ -27,7 +27,10 @@
 //                        term = term + 1, or max(term + 1, generation) where the row's generation was another
 //                        (rule 5); and answers the term in a grant (R18). A history row that is still open gets its
 //                        end and the reason "lost", and the new term gets one. Of a component's history, what is
-//                        older or more than the store was told to keep is deleted.
+//                        older or more than the store was told to keep is deleted, in this statement or in one of
+//                        the next exchanges.
+//               The history is for people and holds nothing up: a row of it that somebody has locked may be passed
+//               over, and one that is passed over at its release and at the next claim stays open for good.
 //               A release, kill or claim that changed a row is announced (NOTIFY) to the other daemons.
 //   5. ask      where `ask`: tenure_ask takes (component, term, target, cooldown_ms) if the lease's row has that term
 //               and a session; announced.
@@ -168,6 +171,7 @@ struct exchange_candidate {
 	int64_t seq;
 	int64_t lease_ms;
 	int64_t age_us; // since its last renewal, by the server's clock, for people
+	bool disputes;  // no candidate: it has a component of that lease in another one (W19)
 	char node[NAME_BYTES + 1];
 };
 

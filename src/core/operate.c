@@ -85,12 +85,40 @@ static void take_candidate(struct election *e, const struct exchange_candidate *
 	bool known = uuid_equal(&c->session, &l->rival.session);
 	bool better = uuid_is_none(&best->session) || c->priority > best->priority ||
 		      (c->priority == best->priority && known);
-	if (better && is_live(c) && !uuid_equal(&c->session, &e->session))
+	if (better && !c->disputes && is_live(c) && !uuid_equal(&c->session, &e->session))
 		*best = look_at_rival(e, &l->rival, c);
 }
 
-void take_candidates(struct election *e, const struct exchange_reply *reply)
+static const char no_node[NAME_BYTES + 1] = "";
+
+// Of the session that has a component of the lease in another one.
+static const char *find_dispute(const struct election *e, const struct exchange_reply *reply, uint32_t lease)
 {
+	for (size_t i = 0; i < reply->candidate_count; i++) {
+		const struct exchange_candidate *c = &reply->candidates[i];
+		if (c->disputes && c->lease == lease && is_live(c) && !uuid_equal(&c->session, &e->session))
+			return c->node;
+	}
+	return no_node;
+}
+
+// A component that is led by one lease here and by another there could have two leaders. Of two sessions the one that
+// was created later sees the other before it claims anything, and then claims nothing of it (W19).
+static void take_disputes(struct election *e, struct election_update *u, const struct exchange_reply *reply)
+{
+	for (uint32_t i = 0; i < e->lease_count; i++) {
+		struct election_lease *l = &e->leases[i];
+		const char *node = find_dispute(e, reply, i);
+		if (strcmp(node, l->disputed_by) == 0)
+			continue;
+		memcpy(l->disputed_by, node, sizeof l->disputed_by);
+		add_note(u, NOTE_DISPUTED, i, NULL);
+	}
+}
+
+void take_candidates(struct election *e, struct election_update *u, const struct exchange_reply *reply)
+{
+	take_disputes(e, u, reply);
 	for (uint32_t i = 0; i < e->lease_count; i++)
 		e->leases[i].next_rival = (struct election_rival){0};
 	for (size_t i = 0; i < reply->candidate_count; i++)
@@ -223,7 +251,7 @@ static enum election_result find_target(
 	const struct exchange_candidate *found = NULL;
 	for (size_t i = 0; i < reply->candidate_count; i++) {
 		const struct exchange_candidate *c = &reply->candidates[i];
-		if (c->lease == o->lease && strcmp(c->node, o->node) == 0 && is_live(c) &&
+		if (c->lease == o->lease && !c->disputes && strcmp(c->node, o->node) == 0 && is_live(c) &&
 			(!found || c->age_us < found->age_us))
 			found = c;
 	}

@@ -37,7 +37,7 @@ int64_t plan_claim_at(const struct election *e, const struct election_lease *l)
 {
 	if (l->state != LEASE_CANDIDATE || e->stopping || e->session_state != SESSION_LIVE || !l->seen)
 		return ELECTION_NEVER;
-	if (e->paused && RULE(PAUSE_HOLDS))
+	if ((e->paused && RULE(PAUSE_HOLDS)) || l->disputed_by[0] != '\0')
 		return ELECTION_NEVER;
 	int64_t at = max_ns(max_ns(l->cooldown_until, l->retry_at), believed_at(e));
 	at = max_ns(at, l->others_until);
@@ -199,10 +199,11 @@ static void send_exchange(struct election *e, struct election_update *u, const s
 	// Who leads everything looks at what others ask for: when it is told, and now and then.
 	request.report = plan->follows || !e->fresh || e->hinted || e->deaf || e->now >= e->report_at;
 	request.strays = request.report && e->now >= e->strays_at;
-	request.candidates = request.strays || (request.report && prefers(e));
+	bool begins = request.session_op == EXCHANGE_SESSION_CREATE;
+	request.candidates = request.strays || (request.report && (begins || prefers(e)));
 	// An exchange that was given up may yet write what it had to say: it is said again and again.
 	bool again = request.session_op == EXCHANGE_SESSION_RENEW && e->now >= e->publish_at;
-	if (request.session_op == EXCHANGE_SESSION_CREATE || e->publish || again)
+	if (begins || e->publish || again)
 		add_offers(e, &request);
 	add_operation(e, &request);
 	if (e->fresh)

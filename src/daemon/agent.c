@@ -120,6 +120,7 @@ static void tell(struct agent *agent, const struct election_note *note, const st
 		break;
 	case NOTE_STORE:
 	case NOTE_PAUSED:
+	case NOTE_DISPUTED:
 		agent->status_changed = true;
 		break;
 	case NOTE_OPERATED:
@@ -383,13 +384,12 @@ void agent_group(struct agent *agent, const struct config *config, size_t first)
 static int open_store(struct agent *agent)
 {
 	const struct config *config = agent->setup.config;
-	const char **names = calloc(config->component_count, sizeof *names);
-	if (!names)
-		return -ENOMEM;
-	for (size_t i = 0; i < config->component_count; i++)
-		names[i] = config_lease_name(config, i);
-	int error = store_new(&agent->store, agent->setup.driver, agent->setup.store, names, config->component_count);
-	free(names);
+	struct agent_names names;
+	int error = agent_names_new(&names, config);
+	if (error == 0)
+		error = store_new(&agent->store, agent->setup.driver, agent->setup.store, names.names, names.homes,
+			config->component_count);
+	agent_names_done(&names);
 	if (error < 0)
 		return error;
 	return loop_watch_new(

@@ -58,7 +58,16 @@ void agent_take_slots(struct agent *agent, size_t first);
 void agent_group(struct agent *agent, const struct config *config, size_t first);
 struct election_lease_timing agent_lease_timing(const struct config_component *component);
 
-// configure.c: tells the election which leases are there only until they are released.
+// What the store is told of the components, in their order.
+struct agent_names {
+	const char **names;
+	struct store_home *homes;
+};
+
+// configure.c
+int agent_names_new(struct agent_names *ret, const struct config *config) MUST_CHECK;
+void agent_names_done(struct agent_names *names);
+// Tells the election which leases are there only until they are released.
 void agent_configure_removed(struct agent *agent);
 
 // journal.c: one line a transition (W26).

@@ -70,7 +70,7 @@ static size_t copy_others(const struct server *server, const struct exchange_rep
 		const struct exchange_candidate *c = &reply->candidates[i];
 		bool here = strcmp(c->node, server->setup.config->node) == 0;
 		// What is no name did not come from a daemon.
-		if (here || !name_is_valid(c->node) || c->lease >= server_component_count(server))
+		if (here || c->disputes || !name_is_valid(c->node) || c->lease >= server_component_count(server))
 			continue;
 		struct server_candidate *copy = &ret[count++];
 		*copy = (struct server_candidate){.lease = c->lease, .priority = c->priority};

@@ -35,15 +35,37 @@ static int grow_arrays(struct agent *agent, size_t count)
 	return error;
 }
 
+int agent_names_new(struct agent_names *ret, const struct config *config)
+{
+	size_t count = config->component_count;
+	*ret = (struct agent_names){
+		.names = calloc(count, sizeof *ret->names),
+		.homes = calloc(count, sizeof *ret->homes),
+	};
+	if (!ret->names || !ret->homes)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		const struct config_component *component = &config->components[i];
+		ret->names[i] = config_lease_name(config, i);
+		ret->homes[i].component = component->removed ? NULL : component->name;
+		ret->homes[i].lease = component->group ? component->group : component->name;
+	}
+	return 0;
+}
+
+void agent_names_done(struct agent_names *names)
+{
+	free(names->names);
+	free(names->homes);
+}
+
 static int name_leases(struct agent *agent, const struct config *config)
 {
-	const char **names = calloc(config->component_count, sizeof *names);
-	if (!names)
-		return -ENOMEM;
-	for (size_t i = 0; i < config->component_count; i++)
-		names[i] = config_lease_name(config, i);
-	int error = store_set_names(agent->store, names, config->component_count);
-	free(names);
+	struct agent_names names;
+	int error = agent_names_new(&names, config);
+	if (error == 0)
+		error = store_set_names(agent->store, names.names, names.homes, config->component_count);
+	agent_names_done(&names);
 	return error;
 }
 

@@ -93,6 +93,18 @@ static void journal_paused(const struct agent *agent)
 		log_info("pause-ended", log_text("does", "elects again"));
 }
 
+static void journal_disputed(const struct agent *agent, const struct election_note *note)
+{
+	const char *node = agent->election.leases[note->lease].disputed_by;
+	const char *lease = config_lease_name(agent->setup.config, note->lease);
+	if (node[0] != '\0')
+		log_warning("disputed", log_text("lease", lease), log_text("by", node),
+			log_text("error", "a component of it is in another group there"),
+			log_text("does", "does not claim it"));
+	else
+		log_info("dispute-ended", log_text("lease", lease));
+}
+
 void journal_note(struct agent *agent, const struct election_note *note)
 {
 	switch (note->type) {
@@ -113,6 +125,9 @@ void journal_note(struct agent *agent, const struct election_note *note)
 		break;
 	case NOTE_PAUSED:
 		journal_paused(agent);
+		break;
+	case NOTE_DISPUTED:
+		journal_disputed(agent, note);
 		break;
 	case NOTE_GRANTED:
 	case NOTE_EXTENDED:

@@ -43,6 +43,14 @@ static int64_t since_ms(const struct server *server, const struct election_lease
 	return odd ? 0 : since;
 }
 
+// What the worker says of itself; before that, why nobody here can lead.
+static const char *message_of(const struct election_lease *head, const struct post *post)
+{
+	if (head->disputed_by[0] != '\0')
+		return "not claimed here: another replica has a component of it in another group, see the log";
+	return post->seated ? post->seated->message : "";
+}
+
 bool server_row(const struct server *server, uint32_t index, struct server_row *ret)
 {
 	const struct election *election = server->setup.election;
@@ -69,7 +77,7 @@ bool server_row(const struct server *server, uint32_t index, struct server_row *
 		.group = group ? group : "",
 		.paused = election->paused_by,
 		.reason = post->reason == REASON_NONE ? "" : election_reason_name(post->reason),
-		.message = post->seated ? post->seated->message : "",
+		.message = message_of(head, post),
 	};
 	return true;
 }

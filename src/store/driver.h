@@ -16,6 +16,7 @@ struct store_link;
 
 struct store_names {
 	const char *const *name;
+	const struct store_home *home; // as many; NULL: not told
 	size_t count;
 };
 
@@ -68,11 +69,11 @@ void store_text_v(char ret_text[static EXCHANGE_TEXT_SIZE], const char *format, 
 // Sets outcome and text.
 void store_answer_fail(struct store_answer *answer, enum exchange_outcome outcome, const char *format, ...)
 	PRINTF_LIKE(3, 4);
-// What a session offers as its row holds it: "component=priority" with spaces between them; the caller frees it. NULL:
-// no memory.
+// What a session offers as its row holds it: "lease=priority" with spaces between them, and "component>lease" for each
+// of its components; the caller frees it. NULL: no memory.
 char *store_offers_text(const struct exchange_request *request, const struct store_names *names) MUST_CHECK;
-// Adds a candidate for each name in the text that `names` have; `session` has all but lease and priority. What is no
-// offer is skipped, for a newer daemon may have written it, and so is a session without identity. False: no memory.
+// Adds a candidate for each name in the text that `names` have; `session` has all but lease and priority. One that
+// `disputes` the lease is added where a component of it is led by another lease there. What is neither is skipped, for a newer daemon may have written it, and so is a session without identity. False: no memory.
 bool store_take_offers(struct store_answer *answer, const struct store_names *names,
 	const struct exchange_candidate *session, const char *text) MUST_CHECK;
 // Milliseconds from now until `deadline_at` for poll(2), rounded up: 0 where it passed.

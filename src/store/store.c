@@ -71,22 +71,42 @@ static void clear_event(int fd)
 
 // ---- names ----
 
-static int name_set_new(struct name_set **ret, const char *const *names, size_t count)
+static bool has_home(const struct store_home *homes, size_t i)
 {
-	size_t size = sizeof(struct name_set) + (count + 1) * sizeof *names;
-	for (size_t i = 0; i < count; i++)
+	return homes && homes[i].component;
+}
+
+static const char *copy_text(char **free_space, const char *text)
+{
+	char *copy = *free_space;
+	*free_space = stpcpy(copy, text) + 1;
+	return copy;
+}
+
+static int name_set_new(struct name_set **ret, const char *const *names, const struct store_home *homes, size_t count)
+{
+	size_t size = sizeof(struct name_set) + (count + 1) * (sizeof *names + sizeof *homes);
+	for (size_t i = 0; i < count; i++) {
 		size += strlen(names[i]) + 1;
+		if (has_home(homes, i))
+			size += strlen(homes[i].component) + strlen(homes[i].lease) + 2;
+	}
 	// One allocation: the set, the pointers, then the texts.
 	struct name_set *set = malloc(size);
 	if (!set)
 		return -ENOMEM;
 	const char **name = (const char **)(set + 1);
-	char *text = (char *)(name + count + 1);
+	struct store_home *home = (struct store_home *)(name + count + 1);
+	char *text = (char *)(home + count + 1);
 	for (size_t i = 0; i < count; i++) {
-		name[i] = text;
-		text = stpcpy(text, names[i]) + 1;
+		name[i] = copy_text(&text, names[i]);
+		home[i] = (struct store_home){0};
+		if (!has_home(homes, i))
+			continue;
+		home[i].component = copy_text(&text, homes[i].component);
+		home[i].lease = copy_text(&text, homes[i].lease);
 	}
-	*set = (struct name_set){.names = {.name = name, .count = count}, .holders = 1};
+	*set = (struct name_set){.names = {.name = name, .home = home, .count = count}, .holders = 1};
 	*ret = set;
 	return 0;
 }
@@ -412,7 +432,7 @@ static int open_events(struct store *store)
 }
 
 int store_new(struct store **ret, const struct store_driver *driver, const struct store_config *config,
-	const char *const *names, size_t name_count)
+	const char *const *names, const struct store_home *homes, size_t name_count)
 {
 	char text[EXCHANGE_TEXT_SIZE];
 	int error = driver->check(config, text);
@@ -429,7 +449,7 @@ int store_new(struct store **ret, const struct store_driver *driver, const struc
 	if (error == 0)
 		error = copy_config(&store->config, config);
 	if (error == 0)
-		error = name_set_new(&store->name_set, names, name_count);
+		error = name_set_new(&store->name_set, names, homes, name_count);
 	if (error == 0) {
 		store->in_use = hold(store->name_set);
 		store->names = store->name_set->names;
@@ -476,10 +496,10 @@ void store_free(struct store *store)
 	store_destroy(store);
 }
 
-int store_set_names(struct store *store, const char *const *names, size_t name_count)
+int store_set_names(struct store *store, const char *const *names, const struct store_home *homes, size_t name_count)
 {
 	struct name_set *set;
-	int error = name_set_new(&set, names, name_count);
+	int error = name_set_new(&set, names, homes, name_count);
 	if (error < 0)
 		return error;
 	pthread_mutex_lock(&store->lock);

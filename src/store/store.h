@@ -52,10 +52,17 @@ int store_print_schema(const struct store_driver *driver, const struct store_con
 
 struct store;
 
+// Which lease a component is led by: its own, or its group's (W19). It goes into the session's row, so that a daemon
+// which is configured otherwise can tell.
+struct store_home {
+	const char *component; // NULL: it is not configured any more
+	const char *lease;
+};
+
 // Copies what it is given and starts the thread; connects only with the first request. `names` are valid names, and
-// a request's leases are indexes of them. 0 or -errno; a configuration that store_check() refuses is -EINVAL.
+// a request's leases are indexes of them; `homes`, as many, may be NULL. 0 or -errno; a configuration that store_check() refuses is -EINVAL.
 int store_new(struct store **ret, const struct store_driver *driver, const struct store_config *config,
-	const char *const *names, size_t name_count) MUST_CHECK;
+	const char *const *names, const struct store_home *homes, size_t name_count) MUST_CHECK;
 // Gives up what is out and ends the thread. A thread that the client library holds in name resolution, which nothing
 // can interrupt, is left behind after STORE_FREE_WAIT_MS and frees the store itself when it comes back.
 void store_free(struct store *store);
@@ -63,7 +70,8 @@ void store_free(struct store *store);
 
 // From the next request on these are the names: those that there were, in their places, and more behind them. What is
 // out is carried out with the names of its time. Never blocks. 0 or -ENOMEM.
-int store_set_names(struct store *store, const char *const *names, size_t name_count) MUST_CHECK;
+int store_set_names(
+	struct store *store, const char *const *names, const struct store_home *homes, size_t name_count) MUST_CHECK;
 
 // Copies the request; never blocks. No lease may be in both its releases and its claims. 0 or -ENOMEM.
 int store_submit(struct store *store, const struct exchange_request *request, int64_t deadline_at) MUST_CHECK;

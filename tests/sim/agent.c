@@ -154,6 +154,7 @@ static void publish(struct sim *sim, struct node *n, const struct election_note 
 	case NOTE_SESSION:
 	case NOTE_STORE:
 	case NOTE_PAUSED:
+	case NOTE_DISPUTED:
 	case NOTE_OPERATED:
 	case NOTE_INCARNATION:
 	default:

@@ -442,7 +442,7 @@ START_TEST(test_abort)
 	struct store *store;
 	set_up();
 	world.config.timeout_ns = 60 * NS_PER_S; // nothing on the server ends it
-	ck_assert_int_eq(store_new(&store, world.driver, &world.config, world.names.name, world.names.count), 0);
+	ck_assert_int_eq(store_new(&store, world.driver, &world.config, world.names.name, NULL, world.names.count), 0);
 	struct exchange_request request = {
 		.number = 1, .session = a.session, .session_op = EXCHANGE_SESSION_RENEW, .report = true};
 	submit(store, &request);
@@ -778,7 +778,7 @@ START_TEST(test_bad_configuration)
 		text[0] = '\0';
 		ck_assert_int_eq(store_check(&store_postgresql, &config, text), -EINVAL);
 		ck_assert_msg(strstr(text, "conninfo") && !strstr(text, SECRET), "%s: %s", bad[i], text);
-		ck_assert_int_eq(store_new(&store, &store_postgresql, &config, NULL, 0), -EINVAL);
+		ck_assert_int_eq(store_new(&store, &store_postgresql, &config, NULL, NULL, 0), -EINVAL);
 	}
 	config.conninfo = NULL;
 	ck_assert_int_eq(store_check(&store_postgresql, &config, text), -EINVAL);

@@ -99,6 +99,42 @@ class GroupsTest(PostgresTest):
         self.addCleanup(run.kill)
         return run
 
+    def disagree(self, names):
+        """The first of the two leads; the second, which has other groups, is kept out while the first one lives."""
+        store, made = self.consoles(sorted(names))
+        made[1].stop()
+        made[1].each = {}
+        made[1].write_config()
+        first, second = made if made[0].name == names[0] else reversed(made)
+        made[0].stop()
+        first.start()
+        leaders, _ = self.lead(first)
+        second.start()
+        others = self.clients(second)
+        for client in others:
+            client.scope = "other leases"  # whose terms are their own
+        second.wait_log("warning disputed", f"by={first.name}")
+        until(lambda: "another group" in second.status("engine")["message"], "status says so")
+        for client in leaders:
+            client.wait("extended", after=client.mark())
+        for client in leaders:
+            client.close()
+        held = "SELECT count(*) FROM tenure_lease WHERE session IS NOT NULL"
+        until(lambda: int(store.sql(held)) == 0, "all is released")
+        self.assertFalse([event for client in others for event in client.all("granted")])
+        first.stop()
+        for client in others:
+            client.wait("granted", timeout=15)
+        second.wait_log("dispute-ended")
+
+    def test_disagreement(self):
+        """W19, W3: in a group on one replica and not on the other: who comes second leads nothing of it, and says so"""
+        self.disagree("ab")
+
+    def test_disagreement_reversed(self):
+        """W19, W3: the same where the one without the group leads"""
+        self.disagree("dc")
+
     def test_reload(self):
         """S4, W19: a component that leaves its group ends the term, the rest goes on; another group takes a restart"""
         _, (first,) = self.consoles("a")

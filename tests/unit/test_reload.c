@@ -360,12 +360,12 @@ START_TEST(the_store_takes_more_names)
 	static const char *const names[] = {"one", "two", "three"};
 	struct store_config config = {.node = "a", .timeout_ns = NS_PER_S};
 	struct store *store;
-	ck_assert_int_eq(store_new(&store, store_driver_find("memory"), &config, names, 1), 0);
+	ck_assert_int_eq(store_new(&store, store_driver_find("memory"), &config, names, NULL, 1), 0);
 	ck_assert_uint_eq(count_rows(store, 1), 1);
-	ck_assert_int_eq(store_set_names(store, names, 2), 0);
-	ck_assert_int_eq(store_set_names(store, names, 3), 0);
+	ck_assert_int_eq(store_set_names(store, names, NULL, 2), 0);
+	ck_assert_int_eq(store_set_names(store, names, NULL, 3), 0);
 	ck_assert_uint_eq(count_rows(store, 2), 3);
-	ck_assert_int_eq(store_set_names(store, names, 3), 0);
+	ck_assert_int_eq(store_set_names(store, names, NULL, 3), 0);
 	store_free(store);
 }
 END_TEST

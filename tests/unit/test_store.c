@@ -207,7 +207,7 @@ static void set_up(void)
 		.history_count = 1000,
 		.history_ms = HISTORY_MS,
 	};
-	ck_assert_int_eq(store_new(&store, &driver, &config, names, COUNT_OF(names)), 0);
+	ck_assert_int_eq(store_new(&store, &driver, &config, names, NULL, COUNT_OF(names)), 0);
 	memset(node, 'x', sizeof node - 1);
 	memset(last, 'x', sizeof last - 1);
 	names[0] = names[1] = NULL;
@@ -548,7 +548,7 @@ START_TEST(test_many_stores)
 	struct store_config config = {.node = "a", .path = "/x", .timeout_ns = NS_PER_S};
 	for (int i = 0; i < 1000; i++) {
 		struct store *other;
-		ck_assert_int_eq(store_new(&other, &driver, &config, names, 1), 0);
+		ck_assert_int_eq(store_new(&other, &driver, &config, names, NULL, 1), 0);
 		ck_assert_int_eq(
 			store_submit(other, &(struct exchange_request){.number = 1}, clock_now_ns() + LATER), 0);
 		store_free(other);
@@ -567,7 +567,7 @@ START_TEST(test_configuration)
 	const struct store_config bad = {.node = "a"};
 	ck_assert_int_eq(store_check(&driver, &bad, text), -EINVAL);
 	ck_assert_str_eq(text, "no path");
-	ck_assert_int_eq(store_new(&other, &driver, &bad, NULL, 0), -EINVAL);
+	ck_assert_int_eq(store_new(&other, &driver, &bad, NULL, NULL, 0), -EINVAL);
 	ck_assert_ptr_null(other);
 	ck_assert_int_eq(store_init_schema(&driver, &bad, text), -EINVAL);
 	const struct store_config good = {.node = "a", .path = "/x"};
