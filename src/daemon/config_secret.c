@@ -211,6 +211,10 @@ static int check_file(int fd, const char *path, char *why)
 		SAY(why, "is no regular file; a file with the password as its only line");
 		return -EINVAL;
 	}
+	if (status.st_uid != geteuid() && status.st_uid != 0) {
+		SAY(why, "belongs to another user, who knows what is in it; chown it to the daemon's user or to root");
+		return -EPERM;
+	}
 	const mode_t others = is_credential(path) ? S_IRWXO : S_IRWXG | S_IRWXO;
 	if ((status.st_mode & others) != 0) {
 		SAY(why, "mode %04o lets others at it; a file for its owner alone: chmod 0600", status.st_mode & 07777);

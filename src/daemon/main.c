@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 // sysexits.h's EX_CONFIG, which systemd knows by that name.
@@ -154,6 +155,14 @@ static void raise_descriptor_limit(void)
 	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
 		log_warning("descriptor-limit", log_errno("error", errno));
+}
+
+// S7: the database's password is in our memory, and in that of its client's library. Neither goes into a core dump, nor
+// can another process read it: not even one of our own user, which workers may be.
+static void keep_memory_private(void)
+{
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &(struct rlimit){0}) < 0)
+		fprintf(stderr, "tenured: cannot keep its memory from others: %s\n", strerror(errno));
 }
 
 static void store_settings(const struct config *config, struct store_config *ret)
@@ -321,6 +330,7 @@ static int load_and_act(const struct options *options)
 int main(int argc, char *argv[])
 {
 	struct options options;
+	keep_memory_private();
 	if (options_parse(argc, argv, stderr, &options) < 0)
 		return OPTIONS_EXIT_USAGE;
 	if (options.action == OPTIONS_HELP)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -45,6 +46,25 @@ static int make_paths(struct runtime *runtime, const char *directory)
 	return 0;
 }
 
+// Whoever may write to a directory above could put another one in the place of ours, but for a sticky bit.
+static int check_parents(const struct runtime *runtime)
+{
+	char parent[PATH_MAX];
+	struct stat status;
+	snprintf(parent, sizeof parent, "%s", runtime->directory);
+	for (char *slash = strrchr(parent, '/'); slash; slash = strrchr(parent, '/')) {
+		*slash = '\0';
+		const char *name = slash == parent ? "/" : parent;
+		if (stat(name, &status) < 0)
+			return complain(-errno, name, "cannot look at it");
+		if ((status.st_mode & S_IWOTH) && !(status.st_mode & S_ISVTX))
+			return complain(-EPERM, name,
+				"anybody could replace the runtime_dir in it; chmod o-w it, or make it sticky (chmod "
+				"+t)");
+	}
+	return 0;
+}
+
 // Whoever else may write here could replace the socket, the page and the lock.
 static int check_directory(const struct runtime *runtime)
 {
@@ -55,7 +75,7 @@ static int check_directory(const struct runtime *runtime)
 		return complain(-EPERM, runtime->directory, "the directory belongs to another user");
 	if (status.st_mode & (S_IWGRP | S_IWOTH))
 		return complain(-EPERM, runtime->directory, "others may write to the directory; chmod go-w it");
-	return 0;
+	return check_parents(runtime);
 }
 
 static int open_directory(struct runtime *runtime)
@@ -94,12 +114,30 @@ static int try_lock(int fd)
 	return result;
 }
 
+// What was put there while others could write to the directory: another file's name that is not to be overwritten, or
+// a lock that they could hold for ever.
+static int check_lock(const struct runtime *runtime)
+{
+	struct stat status;
+	if (fstat(runtime->lock_fd, &status) < 0)
+		return complain(-errno, runtime->directory, "cannot look at the lock file in it");
+	if (!S_ISREG(status.st_mode) || status.st_nlink != 1)
+		return complain(-EPERM, runtime->directory,
+			"the lock in it is no regular file of one name (no hard link); remove it");
+	if (status.st_uid != geteuid() || (status.st_mode & (S_IRWXG | S_IRWXO)))
+		return complain(-EPERM, runtime->directory, "others have a right to the lock file in it; remove it");
+	return 0;
+}
+
 static int take_lock(struct runtime *runtime)
 {
-	runtime->lock_fd =
-		openat(runtime->directory_fd, RUNTIME_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	runtime->lock_fd = openat(
+		runtime->directory_fd, RUNTIME_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (runtime->lock_fd < 0)
 		return complain(-errno, runtime->directory, "cannot open the lock file in it");
+	int error = check_lock(runtime);
+	if (error < 0)
+		return error;
 	if (try_lock(runtime->lock_fd) < 0)
 		return errno == EWOULDBLOCK ? complain_of_holder(runtime)
 					    : complain(-errno, runtime->directory, "cannot lock the lock file in it");

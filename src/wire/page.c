@@ -137,6 +137,10 @@ static int open_old(
 		say(why, "it belongs to another user; remove it");
 		goto fail;
 	}
+	if (status.st_nlink != 1) {
+		say(why, "it has another name (a hard link); remove it");
+		goto fail;
+	}
 	error = -ENOENT;
 	if (status.st_mode & (S_IWGRP | S_IWOTH)) {
 		say(why, "others could write the old page");

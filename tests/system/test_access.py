@@ -3,8 +3,11 @@
 """Who may do what (S7), and what is written down of what happened (W26)."""
 
 import os
+import pathlib
 import pwd
 import re
+import resource
+import signal
 import socket
 import stat
 import subprocess
@@ -13,7 +16,7 @@ import unittest
 
 import processes
 from case import SystemTest, main
-from replica import TENURECTL, TENURED, WORKER, until
+from replica import TENURECTL, TENURED, WORKER, Memory, until
 
 LEASE_NS = 2_000_000_000
 FIELD = re.compile(r' ([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
@@ -135,6 +138,196 @@ class AccessTest(SystemTest):
         result = replica.run_tenured()
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("chmod go-w", result.stderr)
+
+
+def cmdline(pid):
+    return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+SECRET = "geheim-und-lang"
+# Tries to find it in another process; prints what it could read.
+SPY = """
+import sys
+pid, secret = sys.argv[1], sys.argv[2].encode()
+for name in ("mem", "environ", "maps", "cmdline", "stat"):
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            if name == "mem":
+                file.seek(int(open(f"/proc/{pid}/maps").readline().split("-")[0], 16))
+            print(name, "told" if secret in file.read(65536) else "nothing")
+    except OSError as error:
+        print(name, type(error).__name__)
+"""
+
+
+@unittest.skipIf(os.getuid() != 0, "needs other users")
+class SecretTest(SystemTest):
+    """S7: a password in a file, in the daemon's environment and in its memory; nobody learns of it."""
+
+    def setUp(self):
+        super().setUp()
+        self.replica_a = self.replica("a", init=False)
+        file = self.replica_a.directory / "password"
+        file.write_text(SECRET + "\n")
+        file.chmod(0o600)
+        uid = pwd.getpwnam("daemon").pw_uid
+        for path in (file, self.replica_a.run_dir, self.replica_a.directory):
+            os.chown(path, uid, -1)
+        text = self.replica_a.config.read_text().partition("[store]")[0]
+        text += "[store]\ndriver = postgresql\nconninfo = host=127.0.0.1 port=1 user=x\n"
+        self.replica_a.config.write_text(f"{text}password_file = {file}\n[component:engine]\n")
+
+    def spy(self, user):
+        command = [sys.executable, "-S", "-c", SPY, self.replica_a.pid, SECRET]
+        found = processes.spawn(command, user=user, stdout=subprocess.PIPE, text=True).communicate()[0]
+        return dict(line.split(" ") for line in found.splitlines())
+
+    def test_other_processes(self):
+        """S7: neither memory nor environment is read by others, not even by another process of the daemon's user"""
+        self.replica_a.environment = {"PGPASSWORD": SECRET}
+        self.replica_a.start(user="daemon")
+        for user in ("nobody", "daemon"):
+            found = self.spy(user)
+            self.assertEqual((found["mem"], found["environ"]), ("PermissionError",) * 2, user)
+            self.assertEqual((found["cmdline"], found["stat"]), ("nothing",) * 2, user)
+        self.assertEqual(self.spy("root")["environ"], "told", "the spy is blind")
+
+    def test_output(self):
+        """S7: neither --dump nor the log at debug level, status or metrics has it"""
+        replica = self.replica_a
+        replica.start(user="daemon")
+        until(lambda: replica.status()["store"] == "unavailable", "an attempt")
+        dump = replica.run_tenured("--dump", user="daemon")
+        self.assertEqual(dump.returncode, 0, dump.stderr)
+        texts = (dump.stdout, dump.stderr, str(replica.status()), "\n".join(replica.log.items))
+        self.assertNotIn(SECRET, "".join(texts))
+
+    def test_core_dump(self):
+        """S7: a daemon that crashes leaves no core, whatever the limit was"""
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        if resource.getrlimit(resource.RLIMIT_CORE)[1] != resource.RLIM_INFINITY:
+            self.skipTest("cores are not allowed here")
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_CORE, resource.getrlimit(resource.RLIMIT_CORE))
+        resource.setrlimit(resource.RLIMIT_CORE, unlimited)
+        replica = self.replica_a
+        endings = []
+        for command in (["sleep", "60"], [TENURED, "-c", replica.config]):
+            # Where it may write one, as its user.
+            victim = processes.spawn(command, user="daemon", cwd=replica.directory, stderr=subprocess.DEVNULL)
+            until(lambda pid=victim.pid: b"setpriv" not in cmdline(pid), "the program itself")
+            if command[0] == TENURED:
+                until(replica.socket.exists, "its socket")
+            victim.send_signal(signal.SIGABRT)
+            endings.append(os.waitid(os.P_PID, victim.pid, os.WEXITED | os.WNOWAIT).si_code)
+            victim.wait()
+        if endings[0] != os.CLD_DUMPED:
+            self.skipTest("cores of other programs are not written here either")
+        self.assertEqual(endings[1], os.CLD_KILLED)
+
+    def test_unsafe_files(self):
+        """S7: a password file that is not the daemon's alone ends it, naming the mode or the owner"""
+        file = self.replica_a.directory / "password"
+        for mode in (0o640, 0o604, 0o620):
+            file.chmod(mode)
+            result = self.replica_a.run_tenured(user="daemon")
+            self.assertEqual(result.returncode, 78)
+            self.assertIn(f"mode {mode:04o} lets others at it", result.stderr)
+        file.chmod(0o600)
+        os.chown(file, pwd.getpwnam("nobody").pw_uid, -1)
+        result = self.replica_a.run_tenured()
+        self.assertEqual(result.returncode, 78)
+        self.assertIn("belongs to another user", result.stderr)
+        self.assertNotIn(SECRET, result.stderr)
+
+
+@unittest.skipIf(os.getuid() != 0, "needs other users")
+class HostileUserTest(SystemTest):
+    """S7: what another user of this host may try, where the socket is open to all."""
+
+    def as_nobody(self, text, *words):
+        """Runs a program as nobody; what it printed."""
+        command = [sys.executable, "-S", "-c", text, *words]
+        result = processes.spawn(command, user="nobody", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return result.communicate()[0]
+
+    def test_terms_page(self):
+        """S7: the terms page is read by all; nobody else writes, replaces, removes or links it"""
+        replica = self.replica("a").start()
+        self.client(replica, "engine").wait("granted")
+        text = """
+import os, sys
+run = sys.argv[1]
+print(open(run + "/terms", "rb").read(8))
+for what in (
+    lambda: os.open(run + "/terms", os.O_RDWR),
+    lambda: os.truncate(run + "/terms", 0),
+    lambda: os.chmod(run + "/terms", 0o666),
+    lambda: os.remove(run + "/terms"),
+    lambda: os.rename(run + "/terms", run + "/old"),
+    lambda: os.remove(run + "/tenured.sock"),
+    lambda: os.open(run + "/lock", os.O_RDONLY),
+    lambda: os.symlink("/dev/null", run + "/terms.new"),
+    lambda: os.rename(run, run + "2"),
+    lambda: os.kill(int(sys.argv[2]), 15),
+):
+    try:
+        what()
+        print("it can")
+    except PermissionError:
+        print("refused")
+"""
+        lines = self.as_nobody(text, replica.run_dir, replica.pid).splitlines()
+        self.assertEqual(lines[0], repr((replica.run_dir / "terms").read_bytes()[:8]))
+        self.assertEqual(lines[1:], ["refused"] * 10)
+        self.assertEqual(replica.ask("check component=engine").fields["valid"], "yes")
+
+    def test_speaks_for_the_leader(self):
+        """S7: what another connection says of a leader's term is refused, and the leader leads on"""
+        replica = self.replica("a", tenure={"socket_mode": "0666"}, component={"users": "root"}).start()
+        leader = self.client(replica, "engine")
+        term = leader.wait("granted").fields["term"]
+        text = """
+import socket, sys
+peer = socket.socket(socket.AF_UNIX)
+peer.connect(sys.argv[1])
+stream = peer.makefile("rw")
+for line in sys.argv[2:]:
+    print(line, file=stream, flush=True)
+    print(stream.readline(), end="")
+"""
+        words = [f"{word} component=engine term={term}" for word in ("started", "stopped", "yield")]
+        words += ["leave component=engine", f"join component=engine term={term}", "resign component=engine"]
+        answers = self.as_nobody(text, replica.socket, *words).splitlines()
+        codes = [FIELD.search(answer).group(2) for answer in answers]
+        self.assertEqual(codes, ["not-joined"] * 4 + ["denied"] * 2, answers)
+        leader.wait("extended", after=leader.mark())
+        self.assertEqual(leader.all("revoked"), [])
+
+    def test_planted(self):
+        """S7: what somebody planted before the start is refused with what to do, and nothing is written through it"""
+        precious = self.directory / "precious"
+        nobody = pwd.getpwnam("nobody").pw_uid
+        for number, (plant, words) in enumerate((
+            (lambda run: (run / "lock").symlink_to(precious), "lock file"),
+            (lambda run: (run / "terms").symlink_to(precious), "symbolic link; remove it"),
+            (lambda run: (run / "lock").hardlink_to(precious), "no hard link"),
+            (lambda run: (run / "terms").hardlink_to(precious), "(a hard link); remove it"),
+            (lambda run: (run / "tenured.sock").mkdir(), "cannot remove the old socket"),
+            (lambda run: os.chown(run, nobody, -1), "belongs to another user"),
+            (lambda run: run.chmod(0o1777), "chmod go-w"),
+            (lambda run: run.parent.chmod(0o777), "chmod o-w it, or make it sticky"),
+            (lambda run: ((run / "lock").touch(0o600), os.chown(run / "lock", nobody, -1)), "others have a right"),
+            (lambda run: ((run / "terms").touch(), os.chown(run / "terms", nobody, -1)), "belongs to another user"),
+            (lambda run: (run.rmdir(), run.symlink_to(self.directory)), "a symbolic link is not followed"),
+        )):
+            with self.subTest(words):
+                precious.write_text("precious")
+                replica = self.replica(f"r{number}", Memory())
+                plant(replica.run_dir)
+                result = replica.run_tenured()
+                self.assertEqual(result.returncode, 1, result.stderr)
+                self.assertIn(words, result.stderr)
+                self.assertEqual(precious.read_text(), "precious")
 
 
 class DroppedTest(SystemTest):

@@ -349,6 +349,21 @@ START_TEST(a_password_that_others_can_read_is_refused)
 }
 END_TEST
 
+START_TEST(a_password_of_another_user_is_refused)
+{
+	char conf[512];
+	if (geteuid() != 0)
+		return;
+	write_file(secret_path(), "hunter2\n", 8);
+	ck_assert_int_eq(chmod(secret_path(), 0600), 0);
+	ck_assert_int_eq(chown(secret_path(), 12345, (gid_t)-1), 0);
+	snprintf(conf, sizeof conf, PG "password_file = %s\n" ENGINE, secret_path());
+	load_text(conf, strlen(conf));
+	ck_assert_msg(strstr(errors.text, "belongs to another user") != NULL, "%s", errors.text);
+	ck_assert_int_eq(unlink(secret_path()), 0);
+}
+END_TEST
+
 START_TEST(a_file_without_a_password_is_refused)
 {
 	static char big[CONFIG_PASSWORD_BYTES + 2];
@@ -488,6 +503,7 @@ int main(void)
 	tcase_add_test(tests, an_unreadable_file_is_refused);
 	tcase_add_test(tests, the_longest_line_and_one_byte_more);
 	tcase_add_test(tests, a_password_that_others_can_read_is_refused);
+	tcase_add_test(tests, a_password_of_another_user_is_refused);
 	tcase_add_test(tests, a_file_without_a_password_is_refused);
 	tcase_add_test(tests, a_password_in_two_places_is_refused);
 	tcase_add_test(tests, all_errors_are_told_up_to_a_limit);

@@ -153,6 +153,87 @@ START_TEST(links_are_not_followed)
 }
 END_TEST
 
+static void make_file(const char *name, const char *text, mode_t mode)
+{
+	int fd = open(name, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, mode);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	ck_assert_int_eq(fchmod(fd, mode), 0);
+	close(fd);
+}
+
+static off_t size_of(const char *name)
+{
+	struct stat status;
+	ck_assert_int_eq(lstat(name, &status), 0);
+	return status.st_size;
+}
+
+START_TEST(other_files_names_are_refused)
+{
+	static const char *const names[] = {"lock", "terms"};
+	char real[64];
+	snprintf(real, sizeof real, "%s/real", top);
+	make_file(real, "precious", 0600);
+	ck_assert_int_eq(mkdir(path, 0755), 0);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(link(real, in_directory(names[i])), 0);
+		ck_assert_int_eq(open_it(), -EPERM);
+		ck_assert_int_eq(size_of(real), 8);
+		ck_assert_int_eq(unlink(in_directory(names[i])), 0);
+	}
+	ck_assert_int_eq(unlink(in_directory("lock")), 0);
+	ck_assert_int_eq(mkfifo(in_directory("lock"), 0600), 0);
+	ck_assert_int_eq(open_it(), -EPERM);
+	ck_assert_int_eq(unlink(in_directory("lock")), 0);
+	ck_assert_int_eq(open_it(), 0);
+}
+END_TEST
+
+START_TEST(a_socket_that_is_a_link_is_replaced)
+{
+	struct runtime runtime;
+	char real[64];
+	snprintf(real, sizeof real, "%s/real", top);
+	make_file(real, "precious", 0600);
+	ck_assert_int_eq(mkdir(path, 0755), 0);
+	ck_assert_int_eq(symlink(real, in_directory("tenured.sock")), 0);
+	ck_assert_int_eq(symlink(real, in_directory("terms.new")), 0);
+	ck_assert_int_eq(runtime_open(&runtime, path, 3), 0);
+	ck_assert_int_eq(runtime_listen(&runtime, 0660, (gid_t)-1), 0);
+	ck_assert_uint_eq(mode_of(real), 0600);
+	ck_assert_int_eq(size_of(real), 8);
+	ck_assert_int_eq(try_to_connect(runtime.socket_path), 0);
+	runtime_close(&runtime);
+}
+END_TEST
+
+// Whoever can open the lock file can hold the lock, and the daemon could not start.
+START_TEST(nobody_else_may_lock)
+{
+	ck_assert_int_eq(mkdir(path, 0755), 0);
+	for (mode_t mode = 0604; mode <= 0640; mode += 0034) {
+		make_file(in_directory("lock"), "", mode);
+		ck_assert_int_eq(open_it(), -EPERM);
+	}
+	make_file(in_directory("lock"), "", 0600);
+	ck_assert_int_eq(open_it(), 0);
+	if (geteuid() != 0)
+		return;
+	ck_assert_int_eq(chown(in_directory("lock"), 12345, (gid_t)-1), 0);
+	ck_assert_int_eq(open_it(), -EPERM);
+}
+END_TEST
+
+START_TEST(nobody_else_may_replace_it)
+{
+	ck_assert_int_eq(chmod(top, 0777), 0);
+	ck_assert_int_eq(open_it(), -EPERM);
+	ck_assert_int_eq(chmod(top, 01777), 0);
+	ck_assert_int_eq(open_it(), 0);
+}
+END_TEST
+
 START_TEST(nobody_else_may_write_there)
 {
 	ck_assert_int_eq(mkdir(path, 0755), 0);
@@ -200,6 +281,10 @@ int main(void)
 	tcase_add_test(tests, one_daemon_each);
 	tcase_add_test(tests, a_killed_daemons_socket_is_replaced);
 	tcase_add_test(tests, links_are_not_followed);
+	tcase_add_test(tests, other_files_names_are_refused);
+	tcase_add_test(tests, a_socket_that_is_a_link_is_replaced);
+	tcase_add_test(tests, nobody_else_may_lock);
+	tcase_add_test(tests, nobody_else_may_replace_it);
 	tcase_add_test(tests, nobody_else_may_write_there);
 	tcase_add_test(tests, what_cannot_be_is_said);
 	tcase_add_test(tests, a_socket_has_a_short_path);
