@@ -47,7 +47,7 @@ class Section:
     def __init__(self, name, title):
         self.name = name
         self.blocks = [f"## {name}: {title}"]
-        self.begun = time.monotonic()
+        self.begun = time.monotonic()  # both are the benchmark's, once it has ended
         self.load = os.getloadavg()[0]
 
     def table(self, head, rows):
