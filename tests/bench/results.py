@@ -125,7 +125,7 @@ def plot(name, title, unit, series):
         "set logscale x",
         "set key bottom right",
         "set grid",
-        "plot " + ", ".join(f"'-' with steps title '{label}'" for label, _ in series),
+        "plot " + ", ".join(f"'-' with steps title \"{label}\"" for label, _ in series),
     ]
     for _, values in series:
         values = sorted(values)
