@@ -19,7 +19,8 @@ class Etcd:
         peer = f"http://127.0.0.1:{peer_port}"
         self.process = processes.spawn(
             ["etcd", "--data-dir", directory, "--listen-client-urls", self.url, "--advertise-client-urls", self.url]
-            + ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"],
+            + ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
+            + ["--initial-cluster", f"default={peer}"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -131,3 +131,5 @@ def plot(name, title, unit, series):
         values = sorted(values)
         script += [f"{value} {100 * (i + 1) / len(values)}" for i, value in enumerate(values)] + ["e"]
     subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)
+    picture = HERE / f"{name}.svg"
+    picture.write_text(re.sub(r"[ \t]+$", "", picture.read_text(encoding="utf-8"), flags=re.M), encoding="utf-8")
