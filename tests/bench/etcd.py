@@ -19,7 +19,8 @@ class Etcd:
         peer = f"http://127.0.0.1:{peer_port}"
         self.process = processes.spawn(
             ["etcd", "--data-dir", directory, "--listen-client-urls", self.url, "--advertise-client-urls", self.url]
-            + ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"],
+            + ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
+            + ["--initial-cluster", f"default={peer}"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -64,6 +65,11 @@ class Etcd:
     def put(self, key, value):
         self.call("kv/put", {"key": self.encode(key), "value": self.encode(value)})
 
+    def keys(self, prefix):
+        """How many keys begin like that: those who hold a lock or wait for it have one each."""
+        query = {"key": self.encode(prefix + "/"), "range_end": self.encode(prefix + "0"), "count_only": True}
+        return int(json.loads(self.call("kv/range", query)).get("count", 0))
+
     def timed_read(self, key):
         """Nanoseconds of a linearizable read, which is what it does unless told otherwise."""
         begun = time.monotonic_ns()
@@ -73,5 +79,5 @@ class Etcd:
     def lock(self, name, *command):
         """`etcdctl lock NAME COMMAND`, which ends with the command."""
         return processes.spawn(
-            ["etcdctl", f"--endpoints={self.url}", "lock", name, *command], stdout=subprocess.PIPE, text=True
+            ["etcdctl", f"--endpoints={self.url}", "lock", "--", name, *command], stdout=subprocess.PIPE, text=True
         )

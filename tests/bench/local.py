@@ -17,7 +17,7 @@ from results import Section, percentile, spread, verdict
 TIME_LOCAL = BUILD / "tests/bench/time_local"
 OBSERVERS = 1000
 READS = 300
-STARTS = 20
+STARTS = 10
 SIM_RUNS = 400
 
 
@@ -44,6 +44,7 @@ def check(case):
     with Etcd(case.directory / "etcd") as etcd:
         etcd.put("leader", "host-a")
         reads = [etcd.timed_read("leader") for _ in range(READS)]
+    turn = statistics.median(found["turn_ns"])
     valid, clock = (statistics.median(found[name]) for name in ("valid_ns", "clock_ns"))
     read = statistics.median(reads)
     section = Section("check", "am I still the leader?")
@@ -52,7 +53,7 @@ def check(case):
         [
             ("`tenure_valid()`", spread(found["valid_ns"]), "1"),
             ("`clock_gettime(CLOCK_BOOTTIME)`", spread(found["clock_ns"]), f"{clock / valid:.2f}"),
-            ("`check` over the socket", spread(found["turn_ns"]), f"{statistics.median(found['turn_ns']) / valid:,.0f}"),
+            ("`check` over the socket", spread(found["turn_ns"]), f"{turn / valid:,.0f}"),
             ("etcd, a linearizable read on one connection", spread(reads), f"{read / valid:,.0f}"),
         ],
     )
@@ -94,9 +95,12 @@ def start_once(case, number, store):
     replica = case.replica(f"start{number}", store, components=names, tenure={"log_level": "warning"})
     begun = now()
     replica.start(wait=False)
-    while not replica.socket.exists():
-        os.sched_yield()
-    client = case.client(replica, "engine")
+    client = None
+    while not client:
+        try:
+            client = case.client(replica, "engine")
+        except (FileNotFoundError, ConnectionRefusedError):
+            os.sched_yield()
     took = (client.wait("granted").at - begun) / 1e6
     memory = resident_kib(replica.pid) / 1024
     client.close()
@@ -139,6 +143,6 @@ def sim(_case):
         )
         rates.append(float(re.search(r"\((\d+) a second\)", result.stdout)[1]))
     section = Section("sim", "the simulator")
-    section.table(("", "simulated hours per second"), [("`make sim`, all cores", spread(rates)), ("target", "500")])
+    section.table(("", "simulated hours per second"), [("`make sim`, one process", spread(rates)), ("target", "500")])
     section.say(f"500: {verdict(statistics.median(rates) >= 500)}. Real time, which is the floor, is 1/3,600.")
     return section

@@ -47,7 +47,7 @@ class Section:
     def __init__(self, name, title):
         self.name = name
         self.blocks = [f"## {name}: {title}"]
-        self.begun = time.monotonic()
+        self.begun = time.monotonic()  # both are the benchmark's, once it has ended
         self.load = os.getloadavg()[0]
 
     def table(self, head, rows):
@@ -125,9 +125,11 @@ def plot(name, title, unit, series):
         "set logscale x",
         "set key bottom right",
         "set grid",
-        "plot " + ", ".join(f"'-' with steps title '{label}'" for label, _ in series),
+        "plot " + ", ".join(f"'-' with steps title \"{label}\"" for label, _ in series),
     ]
     for _, values in series:
         values = sorted(values)
         script += [f"{value} {100 * (i + 1) / len(values)}" for i, value in enumerate(values)] + ["e"]
     subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)
+    picture = HERE / f"{name}.svg"
+    picture.write_text(re.sub(r"[ \t]+$", "", picture.read_text(encoding="utf-8"), flags=re.M), encoding="utf-8")

@@ -141,10 +141,12 @@ static void time_floor(unsigned rounds)
 	if (PQstatus(connection) != CONNECTION_OK)
 		die(PQerrorMessage(connection));
 	sql(connection, NULL, "DROP TABLE IF EXISTS plain");
-	sql(connection, NULL, "CREATE TABLE plain (name text PRIMARY KEY, holder uuid, term bigint)"
-			      " WITH (fillfactor = 50)");
+	sql(connection, NULL,
+		"CREATE TABLE plain (name text PRIMARY KEY, holder uuid, term bigint)"
+		" WITH (fillfactor = 50)");
 	snprintf(text, sizeof text,
-		"INSERT INTO plain SELECT 'component-number-' || n, NULL, 0 FROM generate_series(1, %u) n", lease_count);
+		"INSERT INTO plain SELECT 'component-number-' || n, NULL, 0 FROM generate_series(1, %u) n",
+		lease_count);
 	sql(connection, NULL, text);
 	for (unsigned i = 0; i < rounds; i++) {
 		sql(connection, "plain-select", "SELECT * FROM plain");

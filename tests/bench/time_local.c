@@ -93,7 +93,8 @@ static void time_valid(const struct tenure *t)
 		for (int i = 0; i < CALLS; i++)
 			sum ^= clock_now_ns();
 		int64_t end = clock_now_ns();
-		printf("valid_ns %.2f\nclock_ns %.2f\n", (double)(between - begun_at) / CALLS, (double)(end - between) / CALLS);
+		printf("valid_ns %.2f\nclock_ns %.2f\n", (double)(between - begun_at) / CALLS,
+			(double)(end - between) / CALLS);
 	}
 	if (valid != ROUNDS * CALLS || sum == 1)
 		die("the term ended");
