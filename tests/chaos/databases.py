@@ -21,6 +21,11 @@ APART_S = 2
 MANY = 90  # connections
 
 
+def sanitized():
+    """The daemons have a sanitizer in them, which has to be the first library and takes much address space."""
+    return os.environ.get("TENURE_MODE") in ("asan", "tsan")
+
+
 def faketime():
     """The library, or None."""
     machine = os.uname().machine
