@@ -98,7 +98,8 @@ class Node:
         if not self.daemon or self.daemon.poll() is not None:
             self.gone_at = self.gone_at or time.monotonic()
             if not self.held and time.monotonic() - self.gone_at >= (RESTART_S if self.daemon else 0):
-                command = [*self.clock.prefix, BUILD / "tenured", "-c", self.config]
+                prefix = [] if databases.sanitized() else self.clock.prefix
+                command = [*prefix, BUILD / "tenured", "-c", self.config]
                 self.daemon = self.spawn("tenured.log", command)
                 self.gone_at = 0
         for seat in self.seats:

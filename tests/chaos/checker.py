@@ -123,7 +123,7 @@ class History:
         """Of each component of the lease; the time before the first leader counts from the run's begin."""
         for component in self.leases[lease]:
             led_until = self.begin
-            for run in (run for run in self.runs if run.component == component):
+            for run in (run for run in self.runs if run.component == component and run.first <= self.end):
                 if run.first - led_until > GAP_MS * MS:
                     yield Gap(component, led_until, run.first)
                 led_until = max(led_until, run.last)

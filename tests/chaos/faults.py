@@ -4,6 +4,7 @@
 import dataclasses
 import os
 import resource
+import subprocess
 import typing
 
 import databases
@@ -131,7 +132,7 @@ def wire(what):
 # ---- the database ----
 
 
-def db_killed(world, db):
+def db_killed(_, db):
     db.kill()
     return db.begin
 
@@ -208,10 +209,12 @@ def available(world):
     able, why = [], {}
     try:
         world.network.on_wire("ether type 0x9999 numgen random mod 100 < 20 drop")()
-    except OSError as error:
+    except (OSError, subprocess.CalledProcessError) as error:
         why.update(dict.fromkeys(("black hole", "20 % loss", "2 s delay", "requests cut", "replies cut"), error))
     if not databases.faketime():
         why.update(dict.fromkeys(("wall clock moved", "database clock moved"), "no libfaketime"))
+    if databases.sanitized():
+        why.update(dict.fromkeys(("wall clock moved", "memory exhausted"), "the daemon has a sanitizer in it"))
     for fault in TABLE:
         if fault.name in why:
             print(f"  left out: {fault.name}: {why[fault.name]}", flush=True)

@@ -182,6 +182,11 @@ class CheckerTest(unittest.TestCase):
         self.story.beats["engine.b"] = self.story.beats["engine.b"][:-100]
         self.expect("leaderless", words=("1010 ms of which",))
 
+    def test_after_the_end(self):
+        """what happens once the run is over, when all is stopped, is no time without a leader"""
+        self.story.lead("engine", "a", 3, 32_000, 32_500)
+        self.expect()
+
     def test_leaderless_without_fault(self):
         """a hand-over may take a moment, and no more"""
         self.story.faults.clear()
