@@ -73,7 +73,8 @@ void store_answer_fail(struct store_answer *answer, enum exchange_outcome outcom
 // of its components; the caller frees it. NULL: no memory.
 char *store_offers_text(const struct exchange_request *request, const struct store_names *names) MUST_CHECK;
 // Adds a candidate for each name in the text that `names` have; `session` has all but lease and priority. One that
-// `disputes` the lease is added where a component of it is led by another lease there. What is neither is skipped, for a newer daemon may have written it, and so is a session without identity. False: no memory.
+// `disputes` the lease is added where a component of it is led by another lease there. What is neither is skipped, for
+// a newer daemon may have written it, and so is a session without identity. False: no memory.
 bool store_take_offers(struct store_answer *answer, const struct store_names *names,
 	const struct exchange_candidate *session, const char *text) MUST_CHECK;
 // Milliseconds from now until `deadline_at` for poll(2), rounded up: 0 where it passed.

@@ -60,7 +60,8 @@ struct store_home {
 };
 
 // Copies what it is given and starts the thread; connects only with the first request. `names` are valid names, and
-// a request's leases are indexes of them; `homes`, as many, may be NULL. 0 or -errno; a configuration that store_check() refuses is -EINVAL.
+// a request's leases are indexes of them; `homes`, as many, may be NULL. 0 or -errno; a configuration that
+// store_check() refuses is -EINVAL.
 int store_new(struct store **ret, const struct store_driver *driver, const struct store_config *config,
 	const char *const *names, const struct store_home *homes, size_t name_count) MUST_CHECK;
 // Gives up what is out and ends the thread. A thread that the client library holds in name resolution, which nothing

@@ -12,9 +12,11 @@ import tempfile
 import threading
 import time
 
+import test_takeover
 from case import PostgresTest, main
 from mariadb import TABLES, MariaDB, Maria
 from replica import until
+from test_mariadb_scenarios import OnMariaDB
 
 HANDOVERS = 100
 SECRET = "geheimnis-42"
@@ -135,6 +137,11 @@ class MariaTest(PostgresTest):
             with self.subTest(table):
                 store.permit(table)
                 self.assert_closed(table, store.but(), "denied", "denied to user", table, "grant SELECT")
+
+
+class TransferTest(OnMariaDB, PostgresTest):
+    soon_ms = 50
+    test_transferred = test_takeover.TakeoverTest.test_transferred
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ struct daemon {
 	struct election_update update;
 	// The exchange that is out.
 	bool out;
-	bool silent; // nothing is answered
+	bool silent;   // nothing is answered
+	bool disputed; // the others have its components in other leases
 	struct exchange_request request;
 	struct exchange_release releases[NAMES];
 	struct exchange_claim claims[NAMES];
@@ -215,6 +216,8 @@ BENCH void carry_out(struct daemon *d)
 	tables_report(db, &d->request, d->rows, &d->reply);
 	d->reply.candidates = d->candidates;
 	d->reply.candidate_count = d->request.candidates ? tables_candidates(db, d->candidates, CANDIDATES) : 0;
+	for (size_t i = 0; i < d->reply.candidate_count; i++)
+		d->candidates[i].disputes = d->disputed && !uuid_equal(&d->candidates[i].session, &d->request.session);
 }
 
 BENCH void hear(struct daemon *d)

@@ -284,6 +284,23 @@ START_TEST(s3_a_free_lease_waits_for_the_better_node)
 }
 END_TEST
 
+START_TEST(w19_what_is_disputed_is_not_claimed)
+{
+	b.disputed = true;
+	lead(&a, 0);
+	follow(&b, 0);
+	pass(2 * LEASE);
+	ck_assert_str_eq(b.leases[0].disputed_by, "a");
+	say(&a, ELECTION_YIELD, 0, 1);
+	settle(&a);
+	pass(2 * POLL);
+	ck_assert(!leads(&b, 0));
+	b.disputed = false;
+	pass(2 * LEASE);
+	ck_assert_str_eq(b.leases[0].disputed_by, "");
+}
+END_TEST
+
 START_TEST(s3_who_only_observes_never_leads)
 {
 	configure(&a, 100, 0, true);
@@ -334,6 +351,7 @@ int main(void)
 		s3_a_better_node_gets_it_when_it_has_lasted,
 		s3_a_better_node_that_comes_and_goes_does_not,
 		s3_a_free_lease_waits_for_the_better_node,
+		w19_what_is_disputed_is_not_claimed,
 		s3_who_only_observes_never_leads,
 		s8_a_release_says_why,
 	};
