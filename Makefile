@@ -318,7 +318,7 @@ check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
 		$(call part,system,$(patsubst %,'system:python3 -u %',$(filter-out $(WAITING),$(SYSTEM_TESTS))) \
 			$(patsubst %,'waiting:python3 -u %',$(filter $(WAITING),$(SYSTEM_TESTS)))) \
 		$(call part,chaos,'tools:python3 -u tests/chaos/test_checker.py' \
-			$(if $(call on,WITH_PGSQL),'chaos:nice python3 -u tests/chaos/chaos.py --check'))
+			$(if $(call on,WITH_PGSQL),'chaos:nice python3 -u tests/chaos/chaos.py --check --seed 1'))
 
 sim: $(SIM)
 	$(SIM) $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))

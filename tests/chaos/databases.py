@@ -150,7 +150,8 @@ class Postgresql(Server):
             " at_ns bigint, fenced int);"
             "CREATE PROCEDURE chaos_fenced(lease text, component text, term bigint, at_ns bigint)"
             " LANGUAGE plpgsql AS $$"
-            f" BEGIN PERFORM tenure_fence(lease, term); PERFORM count(*) FROM generate_series(1, ({WORK} * random())::int);"
+            " BEGIN PERFORM tenure_fence(lease, term);"
+            f" PERFORM count(*) FROM generate_series(1, ({WORK} * random())::int);"
             " INSERT INTO chaos_write (component, term, at_ns, fenced) VALUES (component, term, at_ns, 1); END $$;"
             "GRANT INSERT ON chaos_write TO tenure; GRANT USAGE ON SEQUENCE chaos_write_id_seq TO tenure"
         )

@@ -239,11 +239,11 @@ static uint32_t lease_of(const char *line)
 {
 	const char *value = value_of(line, "component");
 	MUST(value);
-	for (uint32_t i = 0; i < NAMES; i++)
-		if (strncmp(value, names[i], strlen(names[i])) == 0 && value[strlen(names[i])] <= ' ')
-			return i;
-	MUST(false && "a component that nobody knows");
-	return 0;
+	uint32_t i = 0;
+	while (i < NAMES && (strncmp(value, names[i], strlen(names[i])) != 0 || value[strlen(names[i])] > ' '))
+		i++;
+	MUST(i < NAMES);
+	return i;
 }
 
 static void hear_push(struct peer *peer, const char *word, const char *line)
