@@ -78,7 +78,9 @@ static const char sql_missing[] =
 
 #define TOLD(when) \
 	" told AS MATERIALIZED (SELECT CASE WHEN " when " THEN " ANNOUNCE("$1") " IS NULL END AS told, " DURABLE \
-										" AS durable)"
+										" AS durable) "
+#define TOLD_RELEASED TOLD("EXISTS (SELECT FROM released)")
+#define TOLD_CHANGED TOLD("EXISTS (SELECT FROM claimed) OR EXISTS (SELECT FROM deleted d WHERE d.kill)")
 
 // $1 session, $2 to $4 releases: component, term, reason
 static const char sql_release[] =
@@ -91,17 +93,16 @@ static const char sql_release[] =
 	" ON h.component = f.component AND h.term = f.term WHERE h.ended_at IS NULL"
 	" FOR NO KEY UPDATE OF h SKIP LOCKED),"
 	" ended AS (UPDATE @tenure_history h SET ended_at = clock_timestamp(), reason = p.reason"
-	" FROM past p WHERE h.component = p.component AND h.term = p.term)," TOLD(
-		"EXISTS (SELECT FROM released)") " " HEAD ", told.told, told.durable" FROM_STORE " CROSS JOIN told";
+	" FROM past p WHERE h.component = p.component AND h.term = p.term)," TOLD_RELEASED HEAD
+	", told.told, told.durable" FROM_STORE " CROSS JOIN told";
 
 // $1 session, $2 incarnation, $3 history_count, $4 to $7 claims: component, holder, holder_seq, term, $8 $9 sweeps:
 // session, seq.
 //
 // `me` keeps this session from being swept or killed between the look and the claim. `store` is what a pause has to
 // wait for: whoever claims has done so by then, or sees it. `taken` is apart from `claimed`, since PostgreSQL checks a
-// row that changed meanwhile again, and what was deleted here is not at hand then. `past` are the terms
-// before, and those
-// that the leases' rows forgot: these begin once more.
+// row that changed meanwhile again, and what was deleted here is not at hand then. `past` are the terms before, and
+// those that the leases' rows forgot: these begin once more.
 static const char sql_change[] =
 	"WITH server AS MATERIALIZED (SELECT " INCARNATION " AS incarnation),"
 	" sure AS MATERIALIZED (SELECT 1 FROM server WHERE server.incarnation = $2::text),"
@@ -133,8 +134,8 @@ static const char sql_change[] =
 	" FROM taken t WHERE l.component = t.component RETURNING t.nr, l.term),"
 
 	" past AS MATERIALIZED (SELECT h.component, h.term, k.node FROM"
-	" (SELECT t.component, t.last AS term, NULL AS node FROM taken t UNION ALL SELECT component, term, node FROM "
-	"taken) k"
+	" (SELECT t.component, t.last AS term, NULL AS node FROM taken t"
+	" UNION ALL SELECT component, term, node FROM taken) k"
 	" JOIN @tenure_history h ON h.component = k.component AND h.term = k.term"
 	" WHERE h.ended_at IS NULL OR k.node IS NOT NULL FOR NO KEY UPDATE OF h SKIP LOCKED),"
 	" ended AS (UPDATE @tenure_history h SET node = coalesce(p.node, h.node),"
@@ -146,17 +147,9 @@ static const char sql_change[] =
 	" SELECT t.component, t.term, t.node, clock_timestamp(), '' FROM taken t WHERE $3::bigint > 0"
 	" ON CONFLICT DO NOTHING),"
 
-	TOLD("EXISTS (SELECT FROM claimed) OR EXISTS (SELECT FROM deleted d WHERE d.kill)") " SELECT "
-											    "server.incarnation, "
-											    "st.schema_version, "
-											    "st.incarnation, c.nr, "
-											    "c.term, told.told, "
-											    "told.durable"
-											    " FROM server CROSS JOIN "
-											    "told LEFT JOIN "
-											    "@tenure_store st ON st.id "
-											    "= 1 LEFT JOIN claimed c "
-											    "ON true";
+	TOLD_CHANGED
+	"SELECT server.incarnation, st.schema_version, st.incarnation, c.nr, c.term, told.told, told.durable"
+	" FROM server CROSS JOIN told LEFT JOIN @tenure_store st ON st.id = 1 LEFT JOIN claimed c ON true";
 
 // $1 history_count, $2 history_ms, $3 how many rows of each component at most, $4 components
 static const char sql_trim[] =
