@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What exchange.h says, statement by statement, against every driver.
-#include "world.h"
+#include "three.h"
 
 #include "clock.h"
 
@@ -8,45 +8,10 @@
 #include <poll.h>
 #include <stdlib.h>
 
-enum { DISCOVERY, ENGINE, COUNTER };
-
-static struct world world;
-static struct peer a, b, c;
-
-static void set_up(enum backend backend)
-{
-	world_init(&world, backend);
-	peer_init(&a, &world);
-	peer_init(&b, &world);
-	peer_init(&c, &world);
-}
-
-static void tear_down(void)
-{
-	peer_done(&a);
-	peer_done(&b);
-	peer_done(&c);
-	world_done(&world);
-}
-
-// Both sessions live, `a` leads the engine with term 1.
-static void set_up_leader(enum backend backend)
-{
-	set_up(backend);
-	peer_session(&a, EXCHANGE_SESSION_CREATE);
-	peer_session(&b, EXCHANGE_SESSION_CREATE);
-	ck_assert_uint_eq(peer_claim(&a, ENGINE), 1);
-}
-
 // The row's sequence as `peer` sees it; the session has to hold the engine.
 static int64_t engine_seq(struct peer *peer)
 {
 	return peer_row(peer, ENGINE)->holder_seq;
-}
-
-static bool is_alive(struct peer *peer)
-{
-	return peer_session(peer, EXCHANGE_SESSION_RENEW)->session_alive;
 }
 
 static const struct exchange_stray *find_stray(struct peer *peer, const struct uuid *session)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What exchange.h says of offers, asks, the pause and the history, against every driver; and the way from schema 1.
-#include "world.h"
+#include "three.h"
 
 #include "clock.h"
 
@@ -10,45 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { DISCOVERY, ENGINE, COUNTER };
-
 #define HINT_MS 1000
 #define NO_HINT_MS 30
 #define INITS 8
 #define LONG_AGO "2001-02-03 04:05:06"
-
-static struct world world;
-static struct peer a, b, c;
-
-static void set_up(enum backend backend)
-{
-	world_init(&world, backend);
-	peer_init(&a, &world);
-	peer_init(&b, &world);
-	peer_init(&c, &world);
-}
-
-static void tear_down(void)
-{
-	peer_done(&a);
-	peer_done(&b);
-	peer_done(&c);
-	world_done(&world);
-}
-
-// Both sessions live, `a` leads the engine with term 1.
-static void set_up_leader(enum backend backend)
-{
-	set_up(backend);
-	peer_session(&a, EXCHANGE_SESSION_CREATE);
-	peer_session(&b, EXCHANGE_SESSION_CREATE);
-	ck_assert_uint_eq(peer_claim(&a, ENGINE), 1);
-}
-
-static bool is_alive(struct peer *peer)
-{
-	return peer_session(peer, EXCHANGE_SESSION_RENEW)->session_alive;
-}
 
 static const char *id_of(const struct peer *peer)
 {
