@@ -14,6 +14,7 @@ PROMPT = "ready>"
 
 class Terminal:
     def __init__(self, directory, width=80, height=24):
+        self.cleared = 0
         self.socket = directory / f"tmux-{len(list(directory.glob('tmux-*')))}"
         # Not the configuration of whoever runs this, of tmux or of the shell.
         settings = ("-e", f"PS1={PROMPT}", "-e", "LC_ALL=C.UTF-8")
@@ -41,6 +42,12 @@ class Terminal:
     def type_text(self, text):
         self.tmux("send-keys", "-l", "--", text)
         self.press("Enter")
+
+    def clear(self):
+        """Also of what is shown already: only a line that was not there before says that it is done."""
+        self.cleared += 1
+        self.type_text(f"clear; echo cleared {self.cleared}")
+        self.wait(rf"\Acleared {self.cleared}\n{PROMPT}$")
 
     def resize(self, width, height):
         self.tmux("resize-window", "-x", width, "-y", height)

@@ -33,8 +33,7 @@ class FleetTest(PostgresTest):
 
     def show(self, terminal, replica, command, *patterns):
         """The screen with all of the patterns, and whether there is red on it."""
-        terminal.type_text("clear")
-        terminal.wait(rf"\A{PROMPT}$")
+        terminal.clear()
         terminal.type(TENURECTL, "--socket", replica.socket, command)
         screen = terminal.wait(*patterns, *([rf"^{PROMPT}$"] if command == "status" else []))
         colored = RED in terminal.screen(colors=True)

@@ -108,7 +108,8 @@ class LoadTest(SystemTest):
         for what in ("while 10,000 observers come", f"while {CYCLES} connections come and go, and all the others stay"):
             p99, line = self.probe(prober, now(), what, loader)
             self.figure(line.decode().strip())
-            self.assert_within(p99, PROMPT_NS + quiet, what)
+            if os.environ.get("TENURE_MODE") not in ("asan", "tsan"):
+                self.assert_within(p99, PROMPT_NS + quiet, what)
         counts = dict(word.split("=") for word in line.decode().split()[1:])
         # Where the end of a connection comes first, its peer does not hear why.
         self.assertGreater(int(counts["long"]), CYCLES // 40, "over-long lines that were answered with an error")

@@ -439,7 +439,7 @@ class RunTest(SystemTest):
         watches = []
         for options in ([], ["-o", "json"]):
             watch = processes.spawn(
-                [TENURECTL, "--socket", second.socket, "watch", *options],
+                [TENURECTL, "--socket", second.socket, "watch", "--reconnect", "1s", *options],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,

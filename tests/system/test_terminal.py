@@ -71,8 +71,7 @@ class TerminalTest(SystemTest):
 
     def status(self, terminal, path, *words, environment=()):
         """The screen, cleared before, once the command has ended."""
-        terminal.type_text("clear")
-        terminal.wait(rf"\A{PROMPT}$")
+        terminal.clear()
         terminal.type("env", *environment, TENURECTL, "--socket", path, "status", *words)
         return terminal.wait(HEADING, rf"^{PROMPT}$")
 

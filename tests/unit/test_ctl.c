@@ -493,7 +493,7 @@ START_TEST(test_wrong_history)
 	start_ctl(LIST("history", "-o", "json"));
 	greet();
 	expect_line("history");
-	tell(lines[_i]);
+	tell("%s", lines[_i]);
 	ck_assert_int_eq(end_ctl(), CTL_NO_DAEMON);
 	ck_assert_str_eq(out_text, "");
 	expect_text(err_text, "cannot be read");
