@@ -348,7 +348,7 @@ static bool port_in(const char *text, unsigned *ret)
 // Takes the text apart.
 static bool host_in(char *text, unsigned port, struct host *ret)
 {
-	char *end = NULL, *colon = strchr(text, ':');
+	char *end = text + strlen(text), *colon = strchr(text, ':');
 	if (text[0] == '[') {
 		end = strchr(++text, ']');
 		if (!end || (end[1] && end[1] != ':'))
@@ -356,11 +356,12 @@ static bool host_in(char *text, unsigned port, struct host *ret)
 		colon = end[1] ? end + 1 : NULL;
 	} else if (colon && strchr(colon + 1, ':')) {
 		colon = NULL;
+	} else if (colon) {
+		end = colon;
 	}
 	if (colon && !port_in(colon + 1, &port))
 		return false;
-	if (end || colon)
-		*(end ? end : colon) = '\0';
+	*end = '\0';
 	*ret = (struct host){.name = text, .port = port};
 	return text[0] && !strpbrk(text, " \t@/");
 }

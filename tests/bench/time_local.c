@@ -136,7 +136,8 @@ static void time_pipe(const char *word, int lines)
 		if (hear(fd, PIPELINED * lines - ahead) != 0)
 			die("more answers than requests");
 		double seconds = (double)(clock_now_ns() - begun_at) / NS_PER_S;
-		printf("%s_per_s %.0f\n", word, (double)(PIPELINED * (PIPES / ROUNDS)) / seconds);
+		const int answered = PIPELINED * (PIPES / ROUNDS);
+		printf("%s_per_s %.0f\n", word, answered / seconds);
 	}
 	close(fd);
 	free(requests);
