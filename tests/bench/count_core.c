@@ -7,8 +7,7 @@
 #include "tenure.h"
 #define NAMES 1000
 #include "../unit/election_bench.h"
-
-#define MEASURED __attribute__((noinline, noipa))
+#include "measured.h"
 
 static struct page_slot slot;
 static struct tenure handle;

@@ -4,6 +4,7 @@
 //
 //   count_socket TIMES
 #include "../unit/server_bench.h"
+#include "measured.h"
 
 #define REQUEST "check component=engine\n"
 // At least: the rest of the answers comes with it, since all of one read are answered with one write.
@@ -12,7 +13,7 @@
 
 static unsigned times;
 
-__attribute__((noinline, noipa)) static void measured_check(struct peer *peer, const char *requests)
+MEASURED static void measured_check(struct peer *peer, const char *requests)
 {
 	say(peer, requests);
 	wait_bytes(peer, AT_ONCE * ANSWER_SIZE);

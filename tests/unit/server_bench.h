@@ -180,7 +180,7 @@ static inline void hear(struct peer *peer, const char *expected)
 {
 	size_t size = strlen(expected);
 	wait_bytes(peer, size);
-	ck_assert_msg(buffer_size(&peer->heard) >= size && memcmp(buffer_bytes(&peer->heard), expected, size) == 0,
+	ck_assert_msg(buffer_size(&peer->heard) >= size && strncmp(buffer_bytes(&peer->heard), expected, size) == 0,
 		"heard: %.*s\nnot:   %s", (int)buffer_size(&peer->heard), buffer_bytes(&peer->heard), expected);
 	buffer_consume(&peer->heard, size);
 }
