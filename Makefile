@@ -112,11 +112,6 @@ CHECK_LIBS = $(call pkg,--libs check)
 CC_VERSION := $(shell $(CC) --version | head -n 1)
 endif
 
-# Tests fork while they have threads, and their children start threads as well.
-ifeq ($(MODE),tsan)
-export TSAN_OPTIONS := die_after_fork=0 $(TSAN_OPTIONS)
-endif
-
 # ---- layers: what each may include, from where ----
 
 LAYERS := base core wire store daemon client ctl

@@ -7,8 +7,6 @@
 #include <check.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define HINT_MS 1000
 #define NO_HINT_MS 30
@@ -814,23 +812,26 @@ static void expect_denied(struct peer *peer, const char *text)
 	ck_assert_uint_eq(peer->reply.row_count, 0);
 }
 
+static void *run_init(void *argument)
+{
+	char *text = argument;
+	int error = store_init_schema(world.driver, &world.config, text);
+	if (error == 0)
+		text[0] = '\0';
+	else if (text[0] == '\0')
+		store_text(text, "error %d", error);
+	return NULL;
+}
+
 static void init_by_many(void)
 {
-	pid_t pids[INITS];
-	char text[EXCHANGE_TEXT_SIZE] = "";
+	pthread_t threads[INITS];
+	char texts[INITS][EXCHANGE_TEXT_SIZE] = {""};
+	for (int i = 0; i < INITS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, run_init, texts[i]), 0);
 	for (int i = 0; i < INITS; i++) {
-		pids[i] = fork();
-		if (pids[i] != 0)
-			continue;
-		int error = store_init_schema(world.driver, &world.config, text);
-		if (error < 0)
-			fprintf(stderr, "%s\n", text);
-		_exit(error == 0 ? 0 : 1);
-	}
-	for (int i = 0; i < INITS; i++) {
-		int status;
-		ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
-		ck_assert_int_eq(status, 0);
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+		ck_assert_str_eq(texts[i], "");
 	}
 }
 
