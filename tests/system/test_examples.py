@@ -76,6 +76,7 @@ class Examples:
         near = self.trio(first, components=("discovery",))
         far = self.trio(second, components=("engine", "counter"))
         near.wait("discovery", "started")
+        far.wait("counter", "started")
         far.until_counts("instances=5 runtimes=2")
         self.put(self.work.services, **{"db-1": "10.0.1.1:5432"})
         far.until_counts("instances=6 runtimes=2")
