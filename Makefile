@@ -288,7 +288,7 @@ SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filte
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # They wait for the most part, and run beside the others.
 WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme languages pooler mariadb_scenarios \
-	terminal prometheus)
+	terminal prometheus examples fleet groups page)
 PARTS := $(or $(CHECK),tools layers unit fuzz counts model sim store system chaos)
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)
