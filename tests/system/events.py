@@ -101,8 +101,10 @@ class Feed:
         found = None
 
         def look():
-            nonlocal found
+            # Each item once: who reads a flood of lines must not fall behind, or the daemon leaves lines out.
+            nonlocal found, after
             found = self.find(wanted, after)
+            after = len(self.items)
             return found is not None or self.ended
 
         with self.changed:
