@@ -263,9 +263,8 @@ class WatchTest(TerminalTest):
         terminal.type_text("fg")
         terminal.wait(r"\Ahost-a", r"^engine +idle", without=["before"])
         terminal.press("q")
-        terminal.wait("^before$", without=["COMPONENT"])
+        terminal.wait("^before$", rf"^{PROMPT}$", without=["COMPONENT"])
         self.check_left(terminal, 0)
-
 
     def check_left(self, terminal, status):
         terminal.type_text(f'echo "status $?"; stty -a | diff {self.directory}/before - && echo same')
