@@ -6,7 +6,6 @@ import os
 import pathlib
 import re
 import shutil
-import statistics
 import subprocess
 import tempfile
 import threading
@@ -55,19 +54,19 @@ class MariaTest(PostgresTest):
         leading, waiting = [self.replica(name, store).start() for name in names]
         leader = self.worker(leading)
         leader.wait("granted")
-        times = []
+        times, commits = [], []
         for _ in range(HANDOVERS):
             standby = self.worker(waiting).wait_joined()
             killed_at = leader.kill()
             times.append(standby.wait("granted").at - killed_at)
+            commits.append(self.commit(store))
             leader, leading, waiting = standby, waiting, leading
-        return self.figure_times(f"{what}: SIGKILL of the worker to granted", times)
+        self.assert_soon(self.figure_times(f"{what}: SIGKILL of the worker to granted", times), commits, 50)
 
     def test_worker_killed(self):
         """W14: a worker is killed, the other replica's worker leads within 50 ms at the median of 100"""
         self.hand_over("PostgreSQL", self.postgres(), "ab")
-        times = self.hand_over("MariaDB   ", self.store(), "cd")
-        self.assertLess(statistics.median(times), 50)
+        self.hand_over("MariaDB   ", self.store(), "cd")
 
     def test_incarnation_does_not_wobble(self):
         """Rule 3: 10,000 readings of the incarnation over 8 connections on a busy server are one and the same"""
