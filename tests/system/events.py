@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What workers heard and said, waiting for it, and whether two of them ever led at once."""
 
+import collections
 import dataclasses
+import os
 import threading
 import time
 
@@ -14,24 +16,47 @@ def now():
 
 
 class Stalls:
-    """How much later than it should a thread that sleeps a moment goes on: what a busy machine does to everybody."""
+    """How much later than it should a thread that sleeps a moment goes on, and how long the kernel says that somebody
+    waited for a processor or for a disk: what a busy machine does to everybody."""
 
     MOMENT_S = 0.005
+    MOMENTS = 200_000  # that are kept
 
     def __init__(self):
         self.seen = []
+        self.waited = collections.deque(maxlen=self.MOMENTS)  # at the end of each: when, and the nanoseconds so far
+        try:
+            self.pressure = [os.open(f"/proc/pressure/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("cpu", "io")]
+        except OSError:
+            self.pressure = []  # a kernel that does not tell
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self):
         while True:
             start = now()
             time.sleep(self.MOMENT_S)
-            late = now() - start - int(self.MOMENT_S * 1e9)
+            end = now()
+            self.waited.append((end, self._pressure()))
+            late = end - start - int(self.MOMENT_S * 1e9)
             if late > 5_000_000:
                 self.seen.append((start, late))
 
+    def _pressure(self):
+        lines = [os.pread(file, 200, 0).splitlines()[0] for file in self.pressure]
+        return sum(int(line.partition(b"total=")[2]) * 1000 for line in lines)
+
     def longest(self, since):
         return max((late for start, late in list(self.seen) if start + late >= since), default=0)
+
+    def busiest(self, since, window_ns):
+        """The most that was waited within any time of that length, and not more than all of it."""
+        samples = [sample for sample in list(self.waited) if sample[0] >= since]
+        most, first = 0, 0
+        for at, waited in samples:
+            while samples[first + 1 :] and samples[first + 1][0] <= at - window_ns:
+                first += 1
+            most = max(most, waited - samples[first][1])
+        return min(most, window_ns)
 
 
 def milliseconds(nanoseconds):
