@@ -12,6 +12,8 @@
 #: make bench      side by side with others, into tests/bench/RESULTS.md; ONLY="check handover" is some of it
 #: make chaos      five daemons and everything that goes wrong; MINUTES=2 STORE=postgresql|mariadb SEED=…
 #: make failover   fail-overs to a stale replica, of PostgreSQL ROUNDS=50 and of MariaDB two fifths of it
+#: make consistency   the workers of src/examples while leaders are killed, frozen and moved, and without an election;
+#:                 MINUTES=5
 #: make states     draws the core's state tables again, src/core/states.svg
 #: make examples   the three workers of src/examples, in build/examples
 #: make demo       an election to watch; STORE=sqlite or STORE=postgresql
@@ -288,7 +290,7 @@ SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filte
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # They wait for the most part, and run beside the others.
 WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme languages pooler mariadb_scenarios \
-	terminal prometheus examples fleet groups page)
+	terminal prometheus examples fleet groups page consistency)
 PARTS := $(or $(CHECK),tools layers unit fuzz counts model sim store system chaos)
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)
@@ -298,7 +300,7 @@ export TENURE_BUILD = $(abspath $(P))
 export TENURE_MODE = $(MODE)
 export PYTHONPYCACHEPREFIX = $(abspath $(B))/python
 
-.PHONY: tests check bench fuzz fuzz-corpus model sim-check sim failover coverage demo states chaos
+.PHONY: tests check bench fuzz fuzz-corpus model sim-check sim failover consistency coverage demo states chaos
 tests: all $(STATES) $(UNIT) $(COUNTS) $(FUZZ) $(STORE_TESTS) $(SIM) $(HELPERS)
 
 check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
@@ -339,6 +341,9 @@ FAILOVERS = TENURE_FAILOVERS=$(or $(ROUNDS),50) python3 -u
 failover: all
 	$(FAILOVERS) tests/system/test_failover.py over_and_over
 	$(if $(call on,WITH_MYSQL),$(FAILOVERS) tests/system/test_mariadb_failover.py over_and_over)
+
+consistency: all
+	@TENURE_CONSISTENCY_S=$$(($(or $(MINUTES),5) * 60)) python3 -u tests/system/test_consistency.py
 
 # More than a few minutes; see tests/bench/RESULTS.md.
 bench: all $(LOCAL) $(TIMERS) $(SIM)

@@ -77,18 +77,18 @@ class Trio:
         self.counter = replica.directory / "counter.sock"
         self.logs = {}
         self.processes = {}
-        arguments = {
+        self.arguments = {
             "discovery": [console.where, services or console.services, replica.directory],
             "engine": [console.where, console.runtimes, replica.directory],
             "counter": [console.where, replica.directory],
         }
         for name in components:
-            self.start(name, arguments[name])
+            self.logs[name] = Feed(f"log of the {name} at {self.replica.name}")
+            self.start(name)
 
-    def start(self, name, arguments):
-        self.logs[name] = Feed(f"log of the {name} at {self.replica.name}")
+    def start(self, name):
         process = processes.spawn(
-            [BUILD / "examples" / name, *arguments],
+            [BUILD / "examples" / name, *self.arguments[name]],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "TENURE_SOCKET": str(self.replica.socket)},
