@@ -166,13 +166,14 @@ class ConsistencyTest(PostgresTest):
         refused = [line for line in lines if line.startswith("sql: ERROR")]
         self.figure(
             f"{'elected' if elected else 'not elected'}: {changes.made} changes in {SECONDS:.0f} s; {trouble}: "
-            f"{terms} terms, {writes / changes.made:.2f} rows written a change, {back} of them older than what was there, "
-            f"{len(refused)} transactions failed" + (f", {stale} rows after one of a newer term" if elected else "")
+            f"{terms} terms, {writes / changes.made:.2f} rows written a change, "
+            f"{back} of them older than what was there, {len(refused)} transactions failed"
+            + (f", {stale} rows after one of a newer term" if elected else "")
         )
         return console, stale, back, refused
 
     def test_elected(self):
-        """R13, W6: instances change, leaders are killed, frozen and moved: nothing stale, tables and counts are right"""
+        """R13, W6: instances change, leaders are killed, frozen, moved: nothing stale, tables and counts are right"""
         console, stale, back, _ = self.story(True, (self.kill, self.freeze, self.move))
         self.assertEqual((stale, back), (0, 0))
         until(lambda: len(self.leaders()) == 1, "one leads")
