@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import time
+import types
 
 import postgres
 import processes
+import replica
 
 
 def now():
@@ -52,6 +54,10 @@ class Sqlite:
     def permit(self):
         pass
 
+    def tables(self):
+        """For those who look into it."""
+        return replica.Sqlite(self.path)
+
     def stop(self):
         pass
 
@@ -74,6 +80,9 @@ class Postgresql:
     def permit(self):
         self.server.permit("tenure")
 
+    def tables(self):
+        return replica.Postgres(self.server, "tenure")
+
     def stop(self):
         self.server.stop()
 
@@ -82,10 +91,9 @@ STORES = {"sqlite": Sqlite, "postgresql": Postgresql}
 
 
 class Replica:
-    def __init__(self, name, directory, build, components, store, timing):
+    def __init__(self, name, directory, components, store, timing):
         self.name = name
         self.directory = directory
-        self.build = build
         self.components = components
         self.store = store
         self.timing = timing
@@ -107,14 +115,14 @@ class Replica:
 
     def init(self):
         """Creates the tables, as their owner."""
-        command = [self.build / "tenurectl", "init", "-c", self.write_config("init.conf", "postgres")]
+        command = [replica.TENURECTL, "init", "-c", self.write_config("init.conf", "postgres")]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if answer.returncode != 0:
             raise OSError(f"tenurectl init: {answer.stderr.strip()}")
         self.store.permit()
 
     def ctl(self, *words):
-        return [self.build / "tenurectl", "--socket", self.socket, *words]
+        return [replica.TENURECTL, "--socket", self.socket, *words]
 
     def spawn(self, log_name, command):
         """Out of the reach of the terminal's Ctrl-C, which is ours."""
@@ -124,14 +132,24 @@ class Replica:
     def start_daemon(self):
         """Returns when it was started."""
         at = now()
-        self.daemon = self.spawn("tenured", [self.build / "tenured", "-c", self.config])
+        self.daemon = self.spawn("tenured", [replica.TENURED, "-c", self.config])
         return at
 
     def start_workers(self):
-        worker = self.build / "tests/system/demo_worker"
+        worker = replica.BUILD / "tests/system/demo_worker"
         for component in self.components:
             words = self.ctl("run", component, "--", worker, self.directory / f"{component}.{self.name}")
             self.runs[component] = self.spawn(component, words)
+
+    def end_workers(self):
+        for run in self.runs.values():
+            run.terminate()
+        while self.runs:
+            self.runs.popitem()[1].wait()
+
+    def place(self):
+        """Where workers of their own find this replica."""
+        return types.SimpleNamespace(name=self.name, directory=self.runtime, socket=self.socket)
 
     def ask(self, request):
         """The words of each line that the daemon answers, up to its `ok`; none where it does not answer."""
