@@ -3,9 +3,13 @@
 
 import collections
 import dataclasses
-import os
+import pathlib
+import subprocess
+import sys
 import threading
 import time
+
+import processes
 
 PATIENCE_S = 15.0
 
@@ -16,47 +20,31 @@ def now():
 
 
 class Stalls:
-    """How much later than it should a thread that sleeps a moment goes on, and how long the kernel says that somebody
-    waited for a processor or for a disk: what a busy machine does to everybody."""
+    """What the machine did to everybody, as stalls.py saw it."""
 
-    MOMENT_S = 0.005
-    MOMENTS = 200_000  # that are kept
+    LATE_NS = 5_000_000  # what is less is no news
+    KEPT = 100_000
 
     def __init__(self):
-        self.seen = []
-        self.waited = collections.deque(maxlen=self.MOMENTS)  # at the end of each: when, and the nanoseconds so far
-        try:
-            self.pressure = [os.open(f"/proc/pressure/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("cpu", "io")]
-        except OSError:
-            self.pressure = []  # a kernel that does not tell
+        self.seen = []  # when one that slept went on too late, and how much
+        self.slow = collections.deque(maxlen=self.KEPT)  # when, and how many times longer it took to compute
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self):
-        while True:
-            start = now()
-            time.sleep(self.MOMENT_S)
-            end = now()
-            self.waited.append((end, self._pressure()))
-            late = end - start - int(self.MOMENT_S * 1e9)
-            if late > 5_000_000:
-                self.seen.append((start, late))
-
-    def _pressure(self):
-        lines = [os.pread(file, 200, 0).splitlines()[0] for file in self.pressure]
-        return sum(int(line.partition(b"total=")[2]) * 1000 for line in lines)
+        command = [sys.executable, "-S", pathlib.Path(__file__).with_name("stalls.py")]
+        with processes.spawn(command, stdout=subprocess.PIPE, text=True) as probe:
+            for line in probe.stdout:
+                at, late, cpu, wall = map(int, line.split())
+                self.slow.append((at, wall / cpu))
+                if late > self.LATE_NS:
+                    self.seen.append((at - late, late))
 
     def longest(self, since):
         return max((late for start, late in list(self.seen) if start + late >= since), default=0)
 
-    def busiest(self, since, window_ns):
-        """The most that was waited within any time of that length, and not more than all of it."""
-        samples = [sample for sample in list(self.waited) if sample[0] >= since]
-        most, first = 0, 0
-        for at, waited in samples:
-            while samples[first + 1 :] and samples[first + 1][0] <= at - window_ns:
-                first += 1
-            most = max(most, waited - samples[first][1])
-        return min(most, window_ns)
+    def slowest(self, since):
+        """How many times longer than its time on a processor it took to compute something, at most."""
+        return max((times for at, times in list(self.slow) if at >= since), default=1.0)
 
 
 def milliseconds(nanoseconds):

@@ -36,10 +36,11 @@ class Terminal:
 
     def type(self, *command):
         """A command line; it is running, or has ended, when the screen says so."""
-        self.tmux("send-keys", "-l", "--", " ".join(shlex.quote(str(word)) for word in command))
-        self.press("Enter")
+        self.type_text(" ".join(shlex.quote(str(word)) for word in command))
 
     def type_text(self, text):
+        """Once the shell asks: what is typed before stands where its prompt is to be."""
+        self.wait(rf"^{PROMPT}\Z")
         self.tmux("send-keys", "-l", "--", text)
         self.press("Enter")
 
