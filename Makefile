@@ -346,7 +346,7 @@ consistency: all
 	@TENURE_CONSISTENCY_S=$$(($(or $(MINUTES),5) * 60)) python3 -u tests/system/test_consistency.py
 
 # More than a few minutes; see tests/bench/RESULTS.md.
-bench: all $(LOCAL) $(TIMERS) $(SIM)
+bench: all $(LOCAL) $(TIMERS) $(SIM) $(HELPERS)
 	@tests/bench/bench $(ONLY)
 
 chaos: all $(HELPERS)

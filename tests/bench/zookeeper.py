@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A ZooKeeper of our own, one server, with its data on the same disk."""
+
+import socket
+import subprocess
+import time
+
+import processes
+from postgres import free_port
+
+CLASSES = "/usr/share/java/zookeeper.jar"
+MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+
+
+class ZooKeeper:
+    def __init__(self, directory):
+        self.directory = directory
+        self.port = free_port()
+        self.where = f"127.0.0.1:{self.port}"
+        self.process = None
+
+    def __enter__(self):
+        self.directory.mkdir()
+        config = self.directory / "zoo.cfg"
+        config.write_text(
+            f"dataDir={self.directory}\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
+            "tickTime=500\nadmin.enableServer=false\n"
+        )
+        command = ["java", "-Xmx128m", "-cp", CLASSES, MAIN, config]
+        self.process = processes.spawn(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 60
+        while not self.is_up():
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError("ZooKeeper did not start")
+            time.sleep(0.1)
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def is_up(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            return True
+        except OSError:
+            return False
