@@ -4,7 +4,7 @@
 import html
 
 MS = 1_000_000
-LEFT, WIDTH, ROW, BAR = 150, 1200, 26, 18
+LEFT, WIDTH, ROW, BAR = 220, 1200, 26, 18
 STYLE = """
 svg { background: #ffffff; color: #1d2733; font: 12px sans-serif; }
 text { fill: currentColor; } .axis { stroke: #9aa5b1; stroke-width: 1; }
