@@ -7,7 +7,7 @@ import time
 import processes
 from crash import BEAT, RIVAL
 from replica import Client, until
-from results import Section, shown, spread, verdict
+from results import Section, shown, verdict
 
 COUNTS = (1, 100, 10_000)
 WINDOW_S = 30
@@ -152,8 +152,8 @@ def idle(case):
     section.say(
         f"At most 1.5 statements/s: {verdict(most[0] <= 1.5)}; the same WAL ± 10 %: {verdict(same)},"
         f" {most[1] / least[1]:.2f} times as much. A daemon with {COUNTS[-1]:,} components in 24 MiB and 2 % of a core:"
-        f" {verdict(most[3] <= 24 and most[2] <= 2)}. Killed: its last component led again {spread([after])} s after the"
-        f" lease's end, {spread([took])} s after the first one; all within 1 s: {verdict(after <= 1)}."
+        f" {verdict(most[3] <= 24 and most[2] <= 2)}. Killed: its last component led again {shown(after)} s after the"
+        f" lease's end, {shown(took)} s after the first one; all within 1 s: {verdict(after <= 1)}."
         f" {WINDOW_S} s each; every replica has a worker for everything; the processor and the memory are the"
         " busiest daemon's."
     )
