@@ -111,6 +111,8 @@ class Pair:
 
     def killed(self):
         leader, _, last, first = self.strike(Node.kill)
+        if not first:
+            raise RuntimeError(f"{self.name}: nobody followed {leader.name}")
         self.gaps["killed"].append((first - last) / 1e6)
         leader.start()
 
