@@ -35,29 +35,35 @@ static void on_heard(struct ev_loop *loop, ev_io *io, int events)
 		}
 }
 
-static void on_subscriber(struct ev_loop *loop, ev_io *io, int events)
+static void accept_all(struct feed *feed)
 {
-	struct feed *feed = io->data;
-	struct subscriber *s;
-	(void)events;
-	int fd = accept4(feed->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0)
-		return;
-	s = calloc(1, sizeof *s);
-	if (!s) {
-		close(fd);
-		return;
+	int fd;
+	while ((fd = accept4(feed->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		struct subscriber *s = calloc(1, sizeof *s);
+		if (!s) {
+			close(fd);
+			return;
+		}
+		ev_io_init(&s->io, on_heard, fd, EV_READ);
+		s->io.data = feed;
+		s->next = feed->subscribers;
+		feed->subscribers = s;
+		ev_io_start(feed->loop, &s->io);
 	}
-	ev_io_init(&s->io, on_heard, fd, EV_READ);
-	s->io.data = feed;
-	s->next = feed->subscribers;
-	feed->subscribers = s;
-	ev_io_start(loop, &s->io);
 }
 
+static void on_subscriber(struct ev_loop *loop, ev_io *io, int events)
+{
+	(void)loop;
+	(void)events;
+	accept_all(io->data);
+}
+
+// Who has connected has looked at SQL, perhaps before what is told here was written: it is a subscriber already.
 void feed_send(struct feed *feed, const char *line)
 {
 	size_t size = strlen(line);
+	accept_all(feed);
 	for (struct subscriber **at = &feed->subscribers; *at;)
 		if (send((*at)->io.fd, line, size, MSG_NOSIGNAL) == (ssize_t)size)
 			at = &(*at)->next;
@@ -67,6 +73,7 @@ void feed_send(struct feed *feed, const char *line)
 
 void feed_restart(struct feed *feed)
 {
+	accept_all(feed);
 	while (feed->subscribers)
 		end_subscription(feed, &feed->subscribers);
 }

@@ -82,6 +82,23 @@ class Examples:
         far.until_counts("instances=6 runtimes=2")
         self.until_equal("apart")
 
+    def test_not_yet_accepted(self):
+        """R13: a change that the discovery finds together with its new subscriber is counted"""
+        (replica,) = self.console("a", group=None)
+        trio = self.trio(replica, components=("discovery", "engine"))
+        for name in ("discovery", "engine"):
+            trio.wait(name, "started")
+        for name in ("discovery", "engine"):
+            processes.freeze(trio.processes[name].pid)
+        counter = self.trio(replica, components=("counter",))
+        counter.wait("counter", "started")
+        counter.until_counts("instances=5 runtimes=2")
+        self.put(self.work.services, **{"db-1": "10.0.1.1:5432"})
+        self.put(self.work.runtimes, **{"db-1": "running"})
+        for name in ("discovery", "engine"):
+            processes.thaw(trio.processes[name].pid)
+        counter.until_counts("instances=6 runtimes=3")
+
     def descriptors(self, trio, mark):
         """Once the counter has heard a change from both others: their subscriptions are there on both sides."""
         trio.until_counts(self.work.counts())
