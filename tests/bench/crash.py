@@ -4,6 +4,7 @@
 The same worker under each election, all elections at the same time, two replicas each.
 """
 
+import collections
 import concurrent.futures
 import contextlib
 import os
@@ -24,6 +25,7 @@ TRIALS = int(os.environ.get("TRIALS", "10"))
 LEASE_S = 5
 ETCDCTL_ELECT_S = 60  # it has no option for it
 WATCH_S = 2.0  # for two that work, after the one that stood still goes on
+LATEST = 60_000  # beats that are kept, two minutes of them
 FRESH_NS = 100_000_000  # a beat that is not older is of one who works
 BEAT = [sys.executable, "-S", HERE / "beat.py"]
 LOOKS = [BUILD / "tests/system/demo_worker"]  # the same, but that it looks at its token each time
@@ -37,6 +39,9 @@ class Node:
     def __init__(self, case, start, name):
         self.beats = case.directory / f"{name}.beats"
         self.beats.touch()
+        self.file = open(self.beats, "rb", buffering=0)
+        case.addCleanup(self.file.close)
+        self.rest, self.seen = b"", collections.deque(maxlen=LATEST)
         self.name, self._start = name, start
         self.processes = []
 
@@ -54,17 +59,25 @@ class Node:
             process.wait()
 
     def freeze(self):
-        for process in self.processes:
-            processes.freeze(process.pid)
+        """All of it at once: one that goes on a while without the others is another story."""
+        victims = self.whole()
+        for pid in victims:
+            processes.send(pid, processes.signal.SIGSTOP)
+        for pid in victims:
+            processes.freeze(pid)
 
     def thaw(self):
-        for process in self.processes:
-            processes.thaw(process.pid)
+        for pid in self.whole():
+            processes.send(pid, processes.signal.SIGCONT)
 
     def read(self):
-        """(when, who) of each beat."""
-        lines = [line.split() for line in self.beats.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        return [(int(at), int(pid)) for word, at, _, pid in lines if word == "beat"]
+        """(when, who) of each of the latest beats; only what is new is looked at."""
+        self.rest += self.file.read()
+        *lines, self.rest = self.rest.split(b"\n")
+        for word, at, _, pid in map(bytes.split, lines):
+            if word == b"beat":
+                self.seen.append((int(at), int(pid)))
+        return self.seen
 
     def last(self):
         return (self.read() or [(0, 0)])[-1]
