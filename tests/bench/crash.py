@@ -17,7 +17,7 @@ import time
 import processes
 from etcd import Etcd
 from events import now
-from replica import BUILD, TENURECTL
+from replica import BUILD, TENURECTL, until
 from results import HERE, Section, shown, spread, verdict
 from zookeeper import ZooKeeper
 
@@ -99,11 +99,9 @@ class Pair:
 
     def leader(self):
         """The one that works, once it is only one, and the other."""
-        while True:
-            one, other = self.nodes
-            if one.works() != other.works():
-                return (one, other) if one.works() else (other, one)
-            time.sleep(0.02)
+        one, other = self.nodes
+        until(lambda: one.works() != other.works(), f"one works: {self.name}", 2 * self.lease_s + 5, every=0.02)
+        return (one, other) if one.works() else (other, one)
 
     def successor(self, other, since):
         """When the other's worker began, or None."""
@@ -141,7 +139,6 @@ class Pair:
         else:
             self.never += 1
         leader.kill()
-        time.sleep(0.1)
         leader.start()
 
     def run(self):

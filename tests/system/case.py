@@ -20,7 +20,6 @@ from postgres import PostgreSQL
 from replica import Client, Postgres, Replica, Sqlite, Worker
 
 TEST_SECONDS = 120
-SOON_COMMITS = 5  # a hand-over may take as long as so many clients that come, commit and go
 STALLS = Stalls()
 
 
@@ -84,17 +83,6 @@ class SystemTest(unittest.TestCase):
         took, limit, late = (milliseconds(ns) for ns in (took_ns, limit_ns, late_ns))
         text = f"{what}: {took:.1f} ms of {limit:.1f} ms; the machine: {late:.1f} ms late, {times:.1f} times slower"
         self.assertLess(took_ns, most_ns, text)
-
-    def commit(self, store):
-        """How long a client takes now that comes, commits and goes: what this machine makes of any small change."""
-        begun_at = now()
-        store.sql("CREATE TABLE IF NOT EXISTS a_floor (n INT); INSERT INTO a_floor VALUES (1)")
-        return now() - begun_at
-
-    def assert_soon(self, times_ms, commits_ns, limit_ms):
-        """The median is below the limit; on a machine that is busy, below a few commits at the same time on it."""
-        floor = statistics.median(self.figure_times("a client that comes, commits and goes", commits_ns))
-        self.assertLess(statistics.median(times_ms), max(limit_ms, SOON_COMMITS * floor))
 
     # What a test is made of.
 

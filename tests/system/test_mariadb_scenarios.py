@@ -48,7 +48,6 @@ class OnMariaDB:
 
 class TakeoverTest(OnMariaDB, test_takeover.TakeoverTest):
     rounds = 200
-    soon_ms = 200  # one poll
     test_transferred = None  # in test_mariadb, with nothing beside it
 
 

@@ -6,6 +6,7 @@ import collections
 import itertools
 import random
 import signal
+import statistics
 import sys
 import threading
 import time
@@ -38,15 +39,14 @@ class TakeoverTest(PostgresTest):
         leading, waiting = self.pair()
         leader = self.worker(leading, command=SMALL)
         leader.wait("granted")
-        times, commits = [], []
+        times = []
         for _ in range(HANDOVERS):
             standby = self.worker(waiting, command=SMALL).wait_joined()
             killed_at = leader.kill()
             times.append(standby.wait("granted").at - killed_at)
-            commits.append(self.commit(leading.store))
             leader, leading, waiting = standby, waiting, leading
         times = self.figure_times("SIGKILL of the worker to granted", times)
-        self.assert_soon(times, commits, self.soon_ms)
+        self.assert_within(statistics.median(times) * 1e6, self.soon_ms * 1e6)
 
     def test_resigned(self):
         """S2: resign: the leader is revoked, the other replica leads within 50 ms of stopped, and keeps its term"""
@@ -56,7 +56,7 @@ class TakeoverTest(PostgresTest):
         standby = self.client(waiting, "engine", stop=False)
         until(lambda: waiting.status()["leader"] == leading.name, "the other sees a lead")
         self.assertEqual(waiting.ctl("resign", "nothing").returncode, 1)
-        times, commits, cool_at = [], [], now()
+        times, cool_at = [], now()
         for _ in range(RESIGNS):
             until(lambda end=cool_at: now() > end, "the end of the cool-down of the one that resigned last")
             mark = standby.mark()
@@ -69,10 +69,9 @@ class TakeoverTest(PostgresTest):
             cool_at = now() + 1_100_000_000
             first = standby.wait("granted", after=mark)
             times.append(first.at - stopped_at)
-            commits.append(self.commit(leading.store))
             leader, standby, leading, waiting = standby, leader, waiting, leading
         times = self.figure_times("stopped to granted elsewhere", times)
-        self.assert_soon(times, commits, self.soon_ms)
+        self.assert_within(statistics.median(times) * 1e6, self.soon_ms * 1e6)
 
     def test_transferred(self):
         """S2: transfer, asked at any of three: within 50 ms beyond the worker's own stop, at the median of 50"""
@@ -83,7 +82,7 @@ class TakeoverTest(PostgresTest):
         clients = [leader, *(self.client(replica, "engine") for replica in replicas[1:])]
         offers = "SELECT count(*) FROM tenure_session WHERE offers LIKE '%engine=%'"
         until(lambda: int(store.sql(offers)) == len(clients), "all of them offer to lead")
-        times, commits = [], []
+        times = []
         for i, target in zip(range(TRANSFERS), itertools.cycle((1, 2, 0, 2, 1, 0))):
             mark = clients[target].mark()
             begun_at = now()
@@ -92,10 +91,9 @@ class TakeoverTest(PostgresTest):
             granted = clients[target].wait("granted", after=mark)
             own_stop = leader.last("stopped").at - leader.last("revoked").at
             times.append(granted.at - begun_at - own_stop)
-            commits.append(self.commit(store))
             leader = clients[target]
         times = self.figure_times("transfer to granted, without the worker's own stop", times)
-        self.assert_soon(times, commits, self.soon_ms)
+        self.assert_within(statistics.median(times) * 1e6, self.soon_ms * 1e6)
 
     def test_small_worker(self):
         """W7: the least worker there is, over a daemon that stands still: gone by its deadline, and another leads"""
@@ -118,7 +116,7 @@ class TakeoverTest(PostgresTest):
         leading, waiting = self.pair()
         leader = self.client(leading, "engine", stop=False)
         leader.wait("granted")
-        times, exits, commits = [], [], []
+        times, exits = [], []
         for _ in range(SHUTDOWNS):
             standby = self.client(waiting, "engine", stop=False)
             leading.terminate()
@@ -131,12 +129,11 @@ class TakeoverTest(PostgresTest):
             times.append(standby.wait("granted").at - stopped_at)
             self.assertEqual(leading.wait_exit(), 0)
             exits.append(now() - stopped_at)
-            commits.append(self.commit(leading.store))
             leading.start()
             leader, leading, waiting = standby, waiting, leading
         self.figure_times("stopped to the end of the daemon", exits)
         times = self.figure_times("stopped to granted", times)
-        self.assert_soon(times, commits, self.soon_ms)
+        self.assert_within(statistics.median(times) * 1e6, self.soon_ms * 1e6)
 
     def test_replica_killed(self):
         """W3, W14: daemon and worker killed together: another leads within lease + 150 ms of the last renewal"""
