@@ -35,14 +35,16 @@
 //   5. ask      where `ask`: tenure_ask takes (component, term, target, cooldown_ms) if the lease's row has that term
 //               and a session; announced.
 //               where `pause` is not EXCHANGE_PAUSE_LEAVE: tenure_store says so; announced.
-//   6. report   where `report`: a row for every name the store was opened with, read after the changes, and whether
-//               the fleet is paused;
+//   6. report   where `report`: a row for every name the store was opened with, and whether the fleet is paused, read
+//               after the changes. A row that does not seem to have changed since an earlier report of the same
+//               connection and incarnation may be as it was then, for a lease at most; what its holder's session says
+//               is read now;
 //               where `strays`: the sessions that no lease names, longest unrenewed first;
 //               where `candidates`: what the sessions offer;
 //               where `history_count`: that many past terms, the newest first.
 //
-// The server's incarnation is read in every exchange, in the first and the last statement; where they differ the
-// outcome is EXCHANGE_UNKNOWN.
+// The server's incarnation is read in every exchange, in the first and the last statement, which may be the same one;
+// where they differ the outcome is EXCHANGE_UNKNOWN.
 #ifndef TENURE_CORE_EXCHANGE_H
 #define TENURE_CORE_EXCHANGE_H
 

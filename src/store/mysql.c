@@ -19,6 +19,7 @@
 #include "mysql_sql.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -79,8 +80,7 @@ static void put_adopt(struct store_link *link, const struct exchange_request *re
 
 static void start_missing(struct store_link *link)
 {
-	my_put(link, "INSERT IGNORE INTO ~tenure_lease (component, node, term, "
-		     "generation) VALUES ");
+	my_put(link, "INSERT IGNORE INTO ~tenure_lease (component, node, term, generation, changed_at) VALUES ");
 }
 
 static bool is_missing(const struct store_link *link, uint32_t lease)
@@ -92,7 +92,7 @@ static void item_missing(struct store_link *link, uint32_t lease)
 {
 	my_put(link, "(");
 	my_item_name(link, lease);
-	my_put(link, ", '', 0, 0)");
+	my_put(link, ", '', 0, 0, UTC_TIMESTAMP(6))");
 }
 
 static void start_lock(struct store_link *link)
@@ -376,10 +376,29 @@ static void put_history(struct store_link *link, const struct exchange_request *
 	my_put_number(link, request->history_count);
 }
 
+static void put_rows(struct store_link *link, const struct exchange_request *request)
+{
+	char text[sizeof SQL_ROWS_CHANGED + 2 * sizeof "-9223372036854775808"];
+	int64_t since_us;
+	// On Galera the times are of different clocks: nothing that was known lasts.
+	store_known_begin(&link->known, link->galera ? 0 : request->lease_ms, link->connections, &since_us);
+	if (!since_us) {
+		my_put_listing(link, &list_rows);
+		return;
+	}
+	snprintf(text, sizeof text, SQL_ROWS_CHANGED, since_us, since_us);
+	my_put_statement(link, ROWS, text);
+	for (size_t i = 0; i < link->known.holder_count; i++) {
+		my_put(link, i ? ", " : sql_holders);
+		my_put_uuid(link, &link->known.holders[i].id);
+	}
+	my_put(link, link->known.holder_count ? ")" : "");
+}
+
 static void put_report(struct store_link *link, const struct exchange_request *request)
 {
 	if (request->report)
-		my_put_listing(link, &list_rows);
+		put_rows(link, request);
 	if (request->strays) {
 		my_put_statement(link, STRAYS, sql_strays);
 		my_put_number(link, EXCHANGE_STRAYS);
@@ -626,8 +645,6 @@ static bool talk_of(struct store_link *link, const struct exchange_request *requ
 	bool changes = request->release_count || request->claim_count || request->sweep_count || request->ask ||
 		       request->pause != EXCHANGE_PAUSE_LEAVE;
 	collect(link, request);
-	for (uint32_t i = 0; request->report && i < link->names->count; i++)
-		answer->rows[i] = (struct exchange_row){.lease = i};
 	if (!my_packet_new(link, answer))
 		return false;
 	put_session(link, request, offers);
@@ -650,6 +667,13 @@ static bool talk(struct store_link *link, const struct exchange_request *request
 	return done;
 }
 
+static bool take_known(struct store_link *link, struct store_answer *answer)
+{
+	static const struct error_class other_server = {0, EXCHANGE_UNKNOWN, true, NULL};
+	return !link->call->request->report || store_known_answer(&link->known, answer, link->clock_us) ||
+	       my_fail(link, answer, &other_server, "the server changed behind the connection");
+}
+
 static void mysql_exchange(struct store_link *link, const struct store_call *call, struct store_answer *answer)
 {
 	link->call = call;
@@ -660,9 +684,8 @@ static void mysql_exchange(struct store_link *link, const struct store_call *cal
 	settle(link);
 	drop_if_dead(link);
 	if (has_room(link, answer) && (link->connection || my_connect_any(link, answer)) && is_in_time(link, answer) &&
-		talk(link, call->request, answer)) {
+		talk(link, call->request, answer) && take_known(link, answer)) {
 		answer->reply->outcome = EXCHANGE_OK;
-		answer->reply->row_count = call->request->report ? link->names->count : 0;
 		answer->reply->connection = link->connections;
 		answer->reply->deaf = my_is_deaf(link, answer->reply);
 		my_announce(link, answer);
@@ -680,24 +703,16 @@ static void mysql_exchange(struct store_link *link, const struct store_call *cal
 
 // ---- opening and closing ----
 
-static int by_name(const void *a, const void *b, void *argument)
-{
-	const struct store_names *names = argument;
-	return strcmp(names->name[*(const uint32_t *)a], names->name[*(const uint32_t *)b]);
-}
-
 static void release_arrays(struct store_link *link)
 {
 	free(link->kinds);
 	free(link->starts);
 	free(link->leases);
 	free(link->doomed);
-	free(link->order);
 	link->kinds = NULL;
 	link->starts = NULL;
 	link->leases = NULL;
 	link->doomed = NULL;
-	link->order = NULL;
 	link->room = 0;
 }
 
@@ -711,12 +726,9 @@ static int allocate(struct store_link *link)
 	link->starts = calloc(statements, sizeof *link->starts);
 	link->leases = calloc(count + 1, sizeof *link->leases);
 	link->doomed = calloc(count + EXCHANGE_STRAYS, sizeof *link->doomed);
-	link->order = calloc(count + 1, sizeof *link->order);
-	if (!link->kinds || !link->starts || !link->leases || !link->doomed || !link->order)
+	if (!link->kinds || !link->starts || !link->leases || !link->doomed ||
+		store_known_grow(&link->known, link->names) < 0)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < count; i++)
-		link->order[i] = i;
-	qsort_r(link->order, count, sizeof *link->order, by_name, (void *)link->names);
 	link->room = count;
 	return 0;
 }
@@ -728,6 +740,7 @@ static void link_free(struct store_link *link)
 	watch_free(link->watch);
 	my_free_hosts(link);
 	release_arrays(link);
+	store_known_free(&link->known);
 	free(link->schema);
 	free(link->waiters);
 	free(link);

@@ -62,10 +62,10 @@ static void print_step_2(struct store_link *link)
 	FILE *out = link->out;
 	for (size_t i = 0; i < COUNT_OF(sql_init_2); i++)
 		print_statement(link, sql_init_2[i], ";\n");
-	for (size_t i = 0; i < COUNT_OF(sql_init_columns); i++) {
-		fprintf(out, "SET @tenure = IF((" SQL_INIT_COLUMN ") > 0, 'DO 0',\n  ", sql_init_columns[i].table,
-			sql_init_columns[i].name);
-		print_quoted(link, sql_init_columns[i].sql);
+	for (size_t i = 0; i < COUNT_OF(sql_init_added); i++) {
+		fprintf(out, "SET @tenure = IF((" SQL_INIT_COUNT ") > 0, 'DO 0',\n  ", sql_init_added[i].found_in,
+			sql_init_added[i].by, sql_init_added[i].name, sql_init_added[i].table);
+		print_quoted(link, sql_init_added[i].sql);
 		fputs(");\n" PRINT_EXECUTE, out);
 	}
 	print_statement(link, sql_init_version_2, ";\n");
@@ -137,13 +137,14 @@ static bool execute_all(struct store_link *link, struct store_answer *answer, co
 	return true;
 }
 
-static bool add_columns(struct store_link *link, struct store_answer *answer)
+static bool add_to_tables(struct store_link *link, struct store_answer *answer)
 {
 	char sql[COUNT_TEXT_SIZE];
-	for (size_t i = 0; i < COUNT_OF(sql_init_columns); i++) {
-		snprintf(sql, sizeof sql, SQL_INIT_COLUMN, sql_init_columns[i].table, sql_init_columns[i].name);
+	for (size_t i = 0; i < COUNT_OF(sql_init_added); i++) {
+		snprintf(sql, sizeof sql, SQL_INIT_COUNT, sql_init_added[i].found_in, sql_init_added[i].by,
+			sql_init_added[i].name, sql_init_added[i].table);
 		int64_t found = ask(link, answer, sql, 0);
-		if (found < 0 || (found == 0 && !execute(link, answer, sql_init_columns[i].sql)))
+		if (found < 0 || (found == 0 && !execute(link, answer, sql_init_added[i].sql)))
 			return false;
 	}
 	return true;
@@ -157,7 +158,7 @@ static bool step_1(struct store_link *link, struct store_answer *answer)
 
 static bool step_2(struct store_link *link, struct store_answer *answer)
 {
-	return execute_all(link, answer, sql_init_2, COUNT_OF(sql_init_2)) && add_columns(link, answer) &&
+	return execute_all(link, answer, sql_init_2, COUNT_OF(sql_init_2)) && add_to_tables(link, answer) &&
 	       execute(link, answer, sql_init_version_2);
 }
 

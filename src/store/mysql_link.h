@@ -3,8 +3,7 @@
 #ifndef TENURE_STORE_MYSQL_LINK_H
 #define TENURE_STORE_MYSQL_LINK_H
 
-#include "driver.h"
-
+#include "known.h"
 #include "watch.h"
 
 #include <mysql.h>
@@ -88,8 +87,9 @@ struct store_link {
 	size_t host_count;
 	size_t next_host; // to be tried first
 	char *schema;     // quoted, with its dot, or empty
-	uint32_t *order;  // the leases by name
-	size_t room;      // of these and the next arrays
+	size_t room;      // of the arrays of this struct
+	struct store_known known;
+	int64_t clock_us; // the server's
 	struct watch *watch;
 	struct waiter *waiter;
 	MYSQL *connection; // NULL: not connected

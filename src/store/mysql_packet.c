@@ -120,26 +120,13 @@ static void incarnation_in(const char *text, struct incarnation *ret)
 // The number of a lease; false where we do not follow it.
 static bool find_lease(const struct store_link *link, const char *name, uint32_t *ret)
 {
-	size_t low = 0, high = link->names->count;
-	while (name && low < high) {
-		size_t middle = low + (high - low) / 2;
-		int compared = strcmp(name, link->names->name[link->order[middle]]);
-		if (compared == 0) {
-			*ret = link->order[middle];
-			return true;
-		}
-		if (compared < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return false;
+	return name && store_known_find(&link->known, name, ret);
 }
 
 // False where this server is not to be used.
 static bool take_head(struct store_link *link, struct store_answer *answer, enum kind kind, MYSQL_ROW row)
 {
-	enum { SERVER, UNREADY, WRITABLE, VERSION, BELIEVED, GENERATION, PAUSED };
+	enum { SERVER, UNREADY, WRITABLE, VERSION, BELIEVED, GENERATION, PAUSED, CLOCK };
 	static const struct error_class unready = {0, EXCHANGE_UNAVAILABLE, true, NULL};
 	static const struct error_class other_server = {0, EXCHANGE_UNKNOWN, true, NULL};
 	static const struct error_class bad_version = {0, EXCHANGE_DENIED, true, NULL};
@@ -160,6 +147,8 @@ static bool take_head(struct store_link *link, struct store_answer *answer, enum
 	link->generation = (uint64_t)my_number_in(row[GENERATION]);
 	if (kind == HEAD && link->call->request->report)
 		snprintf(reply->paused, sizeof reply->paused, "%s", row[PAUSED] ? row[PAUSED] : "");
+	if (kind == HEAD)
+		link->clock_us = my_number_in(row[CLOCK]);
 	int64_t version = my_number_in(row[VERSION]);
 	if (version == SCHEMA_VERSION)
 		return true;
@@ -210,25 +199,31 @@ static void take_doomed(struct store_link *link, enum kind kind, MYSQL_ROW row)
 	}
 }
 
-static void take_row(struct store_link *link, struct store_answer *answer, MYSQL_ROW columns)
+static bool take_row(struct store_link *link, struct store_answer *answer, MYSQL_ROW columns)
 {
-	enum { COMPONENT, HOLDER, NODE, TERM, SEQ, LEASE_MS, AGE, SINCE, ASKED, TARGET, COOLDOWN };
-	uint32_t number;
-	if (!find_lease(link, columns[COMPONENT], &number))
-		return;
-	struct exchange_row *row = &answer->rows[number];
-	row->exists = true;
-	row->holder = uuid_in(columns[HOLDER]);
-	snprintf(row->node, sizeof row->node, "%s", columns[NODE]);
-	row->term = (uint64_t)my_number_in(columns[TERM]);
-	row->holder_alive = columns[SEQ] != NULL;
-	row->holder_seq = row->holder_alive ? my_number_in(columns[SEQ]) : -1;
-	row->holder_lease_ms = my_number_in(columns[LEASE_MS]);
-	row->holder_age_us = my_number_in(columns[AGE]);
-	row->since_ms = my_number_in(columns[SINCE]);
-	row->asked = columns[ASKED] != NULL;
-	row->target = uuid_in(columns[TARGET]);
-	row->cooldown_ms = my_number_in(columns[COOLDOWN]);
+	enum { COMPONENT, HOLDER, NODE, TERM, SEQ, LEASE_MS, AGE, ACQUIRED, ASKED, TARGET, COOLDOWN };
+	static const struct error_class no_memory = {0, EXCHANGE_UNAVAILABLE, false, NULL};
+	struct exchange_row row = {.exists = true};
+	struct store_holder holder = {
+		.id = uuid_in(columns[HOLDER]),
+		.alive = columns[SEQ] != NULL,
+		.seq = my_number_in(columns[SEQ]),
+		.lease_ms = my_number_in(columns[LEASE_MS]),
+		.age_us = my_number_in(columns[AGE]),
+	};
+	bool kept = true;
+	if (!columns[COMPONENT]) { // a session that holds some
+		kept = store_known_hold(&link->known, &holder);
+	} else if (find_lease(link, columns[COMPONENT], &row.lease)) {
+		snprintf(row.node, sizeof row.node, "%s", columns[NODE]);
+		row.term = (uint64_t)my_number_in(columns[TERM]);
+		row.since_ms = my_number_in(columns[ACQUIRED]);
+		row.asked = columns[ASKED] != NULL;
+		row.target = uuid_in(columns[TARGET]);
+		row.cooldown_ms = my_number_in(columns[COOLDOWN]);
+		kept = store_known_take(&link->known, &row, uuid_is_none(&holder.id) ? NULL : &holder);
+	}
+	return kept || my_fail(link, answer, &no_memory, "no memory for the rows");
 }
 
 static void take_stray(struct store_answer *answer, MYSQL_ROW row)
@@ -317,8 +312,7 @@ static bool take_result_row(struct store_link *link, struct store_answer *answer
 		take_open(link, row);
 		return true;
 	case ROWS:
-		take_row(link, answer, row);
-		return true;
+		return take_row(link, answer, row);
 	case STRAYS:
 		take_stray(answer, row);
 		return true;

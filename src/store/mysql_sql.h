@@ -47,15 +47,26 @@
 	") g LEFT JOIN ~tenure_store st ON st.id = 1"
 // With what each version of the schema has, so that another one is told by its number.
 static const char sql_look[] = SQL_HEAD("");
-static const char sql_head[] = SQL_HEAD(", st.paused");
+#define UNIX_US(time) "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', " time ")"
+static const char sql_head[] = SQL_HEAD(", st.paused, " UNIX_US("UTC_TIMESTAMP(6)"));
 
-static const char sql_rows[] = "SELECT l.component, l.session, l.node, l.term, s.seq, s.lease_ms,"
-			       " TIMESTAMPDIFF(MICROSECOND, s.renewed_at, UTC_TIMESTAMP(6)),"
-			       " TIMESTAMPDIFF(MICROSECOND, l.acquired_at, UTC_TIMESTAMP(6)) DIV 1000,"
-			       " a.term, a.target, a.cooldown_ms"
-			       " FROM ~tenure_lease l LEFT JOIN ~tenure_session s ON s.id = l.session"
-			       " LEFT JOIN ~tenure_ask a ON a.component = l.component AND a.term = l.term"
-			       " WHERE l.component IN (";
+#define SESSION_COLUMNS "s.seq, s.lease_ms, TIMESTAMPDIFF(MICROSECOND, s.renewed_at, UTC_TIMESTAMP(6))"
+#define SQL_ROWS \
+	"SELECT l.component, l.session, l.node, l.term, " SESSION_COLUMNS \
+	", " UNIX_US("l.acquired_at") " DIV 1000, a.term, a.target, a.cooldown_ms"
+#define SQL_ROWS_JOINS \
+	" LEFT JOIN ~tenure_session s ON s.id = l.session" \
+	" LEFT JOIN ~tenure_ask a ON a.component = l.component AND a.term = l.term"
+static const char sql_rows[] = SQL_ROWS " FROM ~tenure_lease l" SQL_ROWS_JOINS " WHERE l.component IN (";
+
+// What changed since, in microseconds, whoever's it is; and the sessions of a list.
+#define SINCE "TIMESTAMPADD(MICROSECOND, %" PRId64 ", '1970-01-01')"
+#define SQL_ROWS_CHANGED \
+	SQL_ROWS " FROM (SELECT component FROM ~tenure_lease WHERE changed_at >= " SINCE \
+		 " UNION SELECT component FROM ~tenure_ask WHERE asked_at >= " SINCE \
+		 ") n JOIN ~tenure_lease l ON l.component = n.component" SQL_ROWS_JOINS
+static const char sql_holders[] = " UNION ALL SELECT NULL, s.id, NULL, NULL, " SESSION_COLUMNS
+				  ", NULL, NULL, NULL, NULL FROM ~tenure_session s WHERE s.id IN (";
 
 static const char sql_strays[] = "SELECT s.id, s.seq, s.lease_ms FROM ~tenure_session s"
 				 " WHERE NOT EXISTS (SELECT 1 FROM ~tenure_lease l WHERE l.session = s.id) "
@@ -136,7 +147,8 @@ static const char *const sql_init_1[] = {
 	"  generation BIGINT NOT NULL,\n"
 	"  acquired_at DATETIME(6),\n"
 	"  changed_at DATETIME(6),\n"
-	"  KEY tenure_lease_session (session)\n"
+	"  KEY tenure_lease_session (session),\n"
+	"  KEY tenure_lease_changed (changed_at)\n"
 	") ENGINE = InnoDB CHARACTER SET ascii COLLATE ascii_bin",
 
 	"CREATE OR REPLACE VIEW ~leader_leases AS\n"
@@ -211,21 +223,26 @@ static const char *const sql_init_2[] = {
 	") ENGINE = InnoDB CHARACTER SET ascii COLLATE ascii_bin",
 };
 
-// Columns that tables of version 1 do not have. MySQL cannot ask for it in one statement; on MariaDB, where another
-// node of a Galera cluster may be at it, that is better.
+// What tables of version 1 do not have. MySQL cannot ask for it in one statement; on MariaDB, where another node of a
+// Galera cluster may be at it, that is better.
+#define SQL_ADD_COLUMN "ADD COLUMN /*M! IF NOT EXISTS */ "
 static const struct {
+	const char *found_in; // of information_schema
+	const char *by;
 	const char *table;
 	const char *name;
 	const char *sql;
-} sql_init_columns[] = {
-	{"tenure_session", "offers",
-		"ALTER TABLE ~tenure_session ADD COLUMN /*M! IF NOT EXISTS */ offers MEDIUMTEXT NOT NULL DEFAULT ('')"},
-	{"tenure_store", "paused",
-		"ALTER TABLE ~tenure_store ADD COLUMN /*M! IF NOT EXISTS */ paused VARCHAR(64) NOT NULL DEFAULT ''"},
+} sql_init_added[] = {
+	{"COLUMNS", "COLUMN_NAME", "tenure_session", "offers",
+		"ALTER TABLE ~tenure_session " SQL_ADD_COLUMN "offers MEDIUMTEXT NOT NULL DEFAULT ('')"},
+	{"COLUMNS", "COLUMN_NAME", "tenure_store", "paused",
+		"ALTER TABLE ~tenure_store " SQL_ADD_COLUMN "paused VARCHAR(64) NOT NULL DEFAULT ''"},
+	{"STATISTICS", "INDEX_NAME", "tenure_lease", "tenure_lease_changed",
+		"ALTER TABLE ~tenure_lease ADD INDEX /*M! IF NOT EXISTS */ tenure_lease_changed (changed_at)"},
 };
-#define SQL_INIT_COLUMN \
-	"SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()" \
-	" AND TABLE_NAME = '%s' AND COLUMN_NAME = '%s'"
+#define SQL_INIT_COUNT \
+	"SELECT COUNT(*) FROM information_schema.%s WHERE TABLE_SCHEMA = DATABASE()" \
+	" AND %s = '%s' AND TABLE_NAME = '%s'"
 
 static const char sql_init_version_2[] = "UPDATE ~tenure_store SET schema_version = 2 WHERE schema_version < 2";
 

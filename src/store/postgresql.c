@@ -11,6 +11,7 @@
 #include "driver.h"
 
 #include "clock.h"
+#include "known.h"
 #include "postgresql_error.h"
 #include "postgresql_sql.h"
 #include "postgresql_text.h"
@@ -48,6 +49,7 @@ enum statement {
 	PAUSE,
 	TRIM,
 	REPORT,
+	REPORT_CHANGED,
 	STRAYS,
 	CANDIDATES,
 	HISTORY,
@@ -69,6 +71,7 @@ static const char *const statement_sql[STATEMENTS] = {
 	[ASK] = sql_ask,
 	[PAUSE] = sql_pause,
 	[REPORT] = sql_report,
+	[REPORT_CHANGED] = sql_report_changed,
 	[STRAYS] = sql_strays,
 	[CANDIDATES] = sql_candidates,
 	[HISTORY] = sql_history,
@@ -78,10 +81,9 @@ static const char *const statement_sql[STATEMENTS] = {
 };
 
 // The columns that the statements of an exchange start with, and all of LOOK's.
-enum { SERVER, VERSION, BELIEVED, HEAD_COLUMNS };
+enum { SERVER, VERSION, BELIEVED, PROCESS, HEAD_COLUMNS };
 // Those of a report before its rows.
-enum { PROCESS = HEAD_COLUMNS, PAUSED, REPORT_COLUMNS };
-enum { LOOK_SERVER, LOOK_PROCESS };
+enum { PAUSED = HEAD_COLUMNS, CLOCK, REPORT_COLUMNS };
 
 // What depends on the timeout.
 enum { TCP_USER_TIMEOUT, KEEPALIVES_IDLE, STATEMENT_TIMEOUT, LOCK_TIMEOUT, PATIENCE, TIMEOUT_TEXTS };
@@ -105,6 +107,7 @@ struct store_link {
 	size_t host_count;      // 1 where there is no list
 	const char *attributes; // what libpq has to find out about a server
 	struct uuid announced;  // what an announcement of our own says
+	struct store_known known;
 	// Of the exchange that runs.
 	const struct store_call *call;
 	bool wrote;  // a statement that writes was answered
@@ -434,6 +437,24 @@ static bool send_history(struct store_link *link, const struct exchange_request 
 	return send_statement(link, HISTORY, COUNT_OF(values), values);
 }
 
+static bool send_report(struct store_link *link, const struct exchange_request *request)
+{
+	char since[OPTION_TEXT_SIZE];
+	int64_t since_us = 0;
+	if (request->report)
+		store_known_begin(&link->known, request->lease_ms, link->connections, &since_us);
+	if (!since_us) {
+		const char *value = request->report ? link->names_array : "{}";
+		return send_statement(link, REPORT, 1, &value);
+	}
+	put_number(since, since_us);
+	char *holders = pg_holders_text(&link->known);
+	const char *values[] = {since, holders};
+	bool sent = holders && send_statement(link, REPORT_CHANGED, COUNT_OF(values), values);
+	free(holders);
+	return sent;
+}
+
 static bool send_one(struct store_link *link, const struct exchange_request *request, enum statement which)
 {
 	const char *value = NULL;
@@ -458,8 +479,7 @@ static bool send_one(struct store_link *link, const struct exchange_request *req
 	case PAUSE:
 		return send_pause(link, request);
 	case REPORT:
-		value = request->report ? link->names_array : "{}";
-		return send_statement(link, which, 1, &value);
+		return send_report(link, request);
 	case STRAYS:
 		return send_number(link, which, EXCHANGE_STRAYS);
 	case CANDIDATES:
@@ -472,6 +492,7 @@ static bool send_one(struct store_link *link, const struct exchange_request *req
 	}
 	case LISTEN:
 	case LOOK:
+	case REPORT_CHANGED:
 	case STATEMENTS:
 	default:
 		return send_statement(link, which, 0, NULL);
@@ -524,10 +545,16 @@ static bool take_server(struct store_link *link, struct store_answer *answer, co
 	return true;
 }
 
+static void take_process(struct store_link *link, const PGresult *result)
+{
+	link->pooled |= number_at(result, 0, PROCESS) != PQbackendPID(link->connection);
+}
+
 static bool take_head(struct store_link *link, struct store_answer *answer, const PGresult *result)
 {
 	static const struct pg_error bad_version = {"", EXCHANGE_DENIED, true, NULL};
 	char message[EXCHANGE_TEXT_SIZE];
+	take_process(link, result);
 	if (!take_server(link, answer, result))
 		return false;
 	take_incarnation(result, BELIEVED, &answer->reply->believed);
@@ -538,11 +565,6 @@ static bool take_head(struct store_link *link, struct store_answer *answer, cons
 		SCHEMA_VERSION, version < SCHEMA_VERSION ? "tenurectl init" : "the tenured that goes with it");
 	fail(link, answer, &bad_version, message);
 	return false;
-}
-
-static void take_process(struct store_link *link, const PGresult *result, int column)
-{
-	link->pooled |= number_at(result, 0, column) != PQbackendPID(link->connection);
 }
 
 static void take_session(struct store_answer *answer, const PGresult *result)
@@ -582,41 +604,45 @@ static void take_grants(struct store_link *link, const struct exchange_request *
 	remember_grants(link, reply);
 }
 
-static void take_rows(struct store_link *link, struct store_answer *answer, const PGresult *result)
+static bool take_row(struct store_link *link, const PGresult *result, int i)
 {
-	enum { NR = REPORT_COLUMNS, EXISTS, HOLDER, NODE, TERM, SEQ, LEASE_MS, AGE, SINCE, ASKED, TARGET, COOLDOWN };
-	size_t count = link->names->count;
-	for (size_t i = 0; i < count; i++)
-		answer->rows[i] = (struct exchange_row){.lease = (uint32_t)i};
-	for (int i = 0; i < PQntuples(result); i++) {
-		size_t nr = (size_t)number_at(result, i, NR);
-		if (nr < 1 || nr > count || *PQgetvalue(result, i, EXISTS) != 't')
-			continue;
-		struct exchange_row *row = &answer->rows[nr - 1];
-		row->exists = true;
-		row->holder = uuid_at(result, i, HOLDER);
-		text_at(result, i, NODE, row->node, sizeof row->node);
-		row->term = (uint64_t)number_at(result, i, TERM);
-		row->holder_alive = !PQgetisnull(result, i, SEQ);
-		row->holder_seq = row->holder_alive ? number_at(result, i, SEQ) : -1;
-		row->holder_lease_ms = number_at(result, i, LEASE_MS);
-		row->holder_age_us = number_at(result, i, AGE);
-		row->since_ms = number_at(result, i, SINCE);
-		row->asked = *PQgetvalue(result, i, ASKED) == 't';
-		row->target = uuid_at(result, i, TARGET);
-		row->cooldown_ms = number_at(result, i, COOLDOWN);
-	}
-	answer->reply->row_count = count;
+	enum { COMPONENT = REPORT_COLUMNS, HOLDER, NODE, TERM, SEQ, LEASE_MS, AGE, ACQUIRED, ASKED, TARGET, COOLDOWN };
+	struct exchange_row row = {.exists = true};
+	struct store_holder holder = {
+		.id = uuid_at(result, i, HOLDER),
+		.alive = !PQgetisnull(result, i, SEQ),
+		.seq = number_at(result, i, SEQ),
+		.lease_ms = number_at(result, i, LEASE_MS),
+		.age_us = number_at(result, i, AGE),
+	};
+	if (PQgetisnull(result, i, COMPONENT)) // a session that holds some, or the one row that is always there
+		return uuid_is_none(&holder.id) || store_known_hold(&link->known, &holder);
+	if (!store_known_find(&link->known, PQgetvalue(result, i, COMPONENT), &row.lease))
+		return true;
+	text_at(result, i, NODE, row.node, sizeof row.node);
+	row.term = (uint64_t)number_at(result, i, TERM);
+	row.since_ms = number_at(result, i, ACQUIRED);
+	row.asked = *PQgetvalue(result, i, ASKED) == 't';
+	row.target = uuid_at(result, i, TARGET);
+	row.cooldown_ms = number_at(result, i, COOLDOWN);
+	return store_known_take(&link->known, &row, uuid_is_none(&holder.id) ? NULL : &holder);
 }
 
 static void take_report(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
 	const PGresult *result)
 {
-	take_process(link, result, PROCESS);
+	static const struct pg_error no_memory = {"", EXCHANGE_UNAVAILABLE, false, NULL};
+	static const struct pg_error other_server = {"", EXCHANGE_UNKNOWN, true, NULL};
 	if (!request->report)
 		return;
 	text_at(result, 0, PAUSED, answer->reply->paused, sizeof answer->reply->paused);
-	take_rows(link, answer, result);
+	for (int i = 0; i < PQntuples(result); i++)
+		if (!take_row(link, result, i)) {
+			fail(link, answer, &no_memory, "no memory for the rows");
+			return;
+		}
+	if (!store_known_answer(&link->known, answer, number_at(result, 0, CLOCK)))
+		fail(link, answer, &other_server, "the server changed behind the connection");
 }
 
 static void take_strays(struct store_answer *answer, const PGresult *result)
@@ -679,7 +705,7 @@ static void take_result(struct store_link *link, const struct exchange_request *
 	if (which == SETTINGS || which == LISTEN)
 		return;
 	if (which == LOOK) {
-		take_process(link, result, LOOK_PROCESS);
+		take_process(link, result);
 		(void)take_server(link, answer, result);
 		return;
 	}
@@ -855,7 +881,11 @@ static void choose(
 	ret_wanted[TRIM] = link->granted_count > 0;
 	ret_wanted[ASK] = request->ask;
 	ret_wanted[PAUSE] = request->pause != EXCHANGE_PAUSE_LEAVE;
-	ret_wanted[REPORT] = true; // the last look at the incarnation, and at what is believed
+	bool alone = true;
+	for (enum statement which = 0; which < REPORT; which++)
+		alone &= !ret_wanted[which] || which == SESSION_RENEW;
+	// The last look at the incarnation, and at what is believed; a renewal alone looks by itself.
+	ret_wanted[REPORT] = request->report || !alone || request->session_op != EXCHANGE_SESSION_RENEW;
 	ret_wanted[STRAYS] = request->strays;
 	ret_wanted[CANDIDATES] = request->candidates;
 	ret_wanted[HISTORY] = request->history_count > 0;
@@ -991,6 +1021,7 @@ static void postgresql_close(struct store_link *link)
 	for (size_t i = 0; i < STATEMENTS; i++)
 		free(link->sql[i]);
 	free(link->names_array);
+	store_known_free(&link->known);
 	free(link);
 }
 
@@ -1019,6 +1050,16 @@ static size_t count_hosts(const PQconninfoOption *options)
 	return count;
 }
 
+static int postgresql_grow(struct store_link *link)
+{
+	char *names_array = pg_array_text(PG_EVERY_NAME, NULL, link->names);
+	if (!names_array)
+		return -ENOMEM;
+	free(link->names_array);
+	link->names_array = names_array;
+	return store_known_grow(&link->known, link->names);
+}
+
 static int postgresql_open(struct store_link **ret, const struct store_config *config, const struct store_names *names)
 {
 	char text[EXCHANGE_TEXT_SIZE];
@@ -1039,24 +1080,14 @@ static int postgresql_open(struct store_link **ret, const struct store_config *c
 		if (!link->sql[i])
 			goto fail;
 	}
-	link->names_array = pg_array_text(PG_EVERY_NAME, NULL, names);
-	if (!link->names_array)
+	error = postgresql_grow(link);
+	if (error < 0)
 		goto fail;
 	*ret = link;
 	return 0;
 fail:
 	postgresql_close(link);
 	return error;
-}
-
-static int postgresql_grow(struct store_link *link)
-{
-	char *names_array = pg_array_text(PG_EVERY_NAME, NULL, link->names);
-	if (!names_array)
-		return -ENOMEM;
-	free(link->names_array);
-	link->names_array = names_array;
-	return 0;
 }
 
 // ---- init ----
@@ -1071,6 +1102,7 @@ static int postgresql_print_schema(const struct store_config *config, FILE *out)
 	}
 	fputs("SET LOCAL client_min_messages = warning;\nDO $tenure$\n", out);
 	fputs(sql_init, out);
+	fputs(sql_init_2, out);
 	fputs("$tenure$;\nCOMMIT;\n", out);
 	return ferror(out) ? -EIO : 0;
 }

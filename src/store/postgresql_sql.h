@@ -2,7 +2,7 @@
 // The SQL of the PostgreSQL driver. An `@` before a name stands for the schema, quoted, with its dot, or nothing.
 //
 // Every statement of an exchange answers with at least one row, which starts with the server's incarnation, the
-// schema's version and the incarnation that is believed. All conditions under which a row changes are on the row
+// schema's version, the incarnation that is believed and the process that answers. All conditions under which a row changes are on the row
 // itself, as it is when it is locked: what a statement reads besides may be as old as its snapshot. That is sound
 // because a session that once was gone never comes back, and because one incarnation is believed at most once.
 #ifndef TENURE_STORE_POSTGRESQL_SQL_H
@@ -25,7 +25,7 @@
 // What others are to look at; `session` is the one that did it, which looks anyway.
 #define ANNOUNCE(session) "pg_notify('" CHANNEL "', " session "::uuid::text)"
 
-#define HEAD "SELECT " INCARNATION ", st.schema_version, st.incarnation"
+#define HEAD "SELECT " INCARNATION ", st.schema_version, st.incarnation, pg_backend_pid()"
 #define FROM_STORE " FROM (SELECT 1) one LEFT JOIN @tenure_store st ON st.id = 1"
 
 static const char sql_settings[] =
@@ -36,7 +36,7 @@ static const char sql_settings[] =
 static const char sql_listen[] = "LISTEN " CHANNEL;
 
 // Who answers? Needs no tables.
-static const char sql_look[] = "SELECT " INCARNATION ", pg_backend_pid()";
+static const char sql_look[] = "SELECT " INCARNATION ", NULL, NULL, pg_backend_pid()";
 
 // $1 session, $2 offers, $3 node, $4 lease_ms
 static const char sql_session_create[] =
@@ -62,13 +62,13 @@ static const char sql_adopt[] =
 	" me AS (UPDATE @tenure_store t SET incarnation = $1::text,"
 	" generation = greatest(t.generation + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
 	" FROM server WHERE t.incarnation <> $1::text AND server.incarnation = $1::text RETURNING 1)"
-	" SELECT server.incarnation, st.schema_version, st.incarnation, (SELECT count(*) FROM me), " DURABLE
-	" FROM server LEFT JOIN @tenure_store st ON st.id = 1";
+	" SELECT server.incarnation, st.schema_version, st.incarnation, pg_backend_pid(), (SELECT count(*) FROM "
+	"me), " DURABLE " FROM server LEFT JOIN @tenure_store st ON st.id = 1";
 
 // $1 components, $2 whether missing. In one order for everybody, or two daemons would wait for each other.
 static const char sql_missing[] =
-	"WITH me AS (INSERT INTO @tenure_lease (component, node, term, generation)"
-	" SELECT m.component, '', 0, 0 FROM unnest($1::text[], $2::boolean[]) m(component, missing)"
+	"WITH me AS (INSERT INTO @tenure_lease (component, node, term, generation, changed_at)"
+	" SELECT m.component, '', 0, 0, clock_timestamp() FROM unnest($1::text[], $2::boolean[]) m(component, missing)"
 	" WHERE m.missing ORDER BY m.component ON CONFLICT DO NOTHING RETURNING 1) " HEAD
 	", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
 
@@ -148,7 +148,8 @@ static const char sql_change[] =
 	" ON CONFLICT DO NOTHING),"
 
 	TOLD_CHANGED
-	"SELECT server.incarnation, st.schema_version, st.incarnation, c.nr, c.term, told.told, told.durable"
+	"SELECT server.incarnation, st.schema_version, st.incarnation, pg_backend_pid(), c.nr, c.term, told.told,"
+	" told.durable"
 	" FROM server CROSS JOIN told LEFT JOIN @tenure_store st ON st.id = 1 LEFT JOIN claimed c ON true";
 
 // $1 history_count, $2 history_ms, $3 how many rows of each component at most, $4 components
@@ -188,17 +189,29 @@ static const char sql_pause[] =
 	" RETURNING 1) " HEAD ", (SELECT count(*) FROM me), CASE WHEN EXISTS (SELECT FROM me) THEN " ANNOUNCE(
 		"$1") " IS NULL END, " DURABLE FROM_STORE;
 
-// $1 components. An ask counts for its term only.
+// A report: the server's clock before the rows are read, and the rows. An ask counts for its term only.
+#define MICROSECONDS(time) "(extract(epoch FROM " time ") * 1000000)::bigint"
+#define SESSION_COLUMNS "s.seq, s.lease_ms, " MICROSECONDS("clock_timestamp() - s.renewed_at")
+#define REPORT_OF HEAD ", st.paused, " MICROSECONDS("statement_timestamp()") ", r.* " FROM_STORE " LEFT JOIN ("
+#define REPORT_ROWS \
+	"SELECT l.component, l.session, l.node, l.term, " SESSION_COLUMNS \
+	", (extract(epoch FROM l.acquired_at) * 1000)::bigint, a.term IS NOT NULL, a.target, a.cooldown_ms"
+#define REPORT_JOINS \
+	" LEFT JOIN @tenure_session s ON s.id = l.session" \
+	" LEFT JOIN @tenure_ask a ON a.component = l.component AND a.term = l.term"
+
+// $1 components
 static const char sql_report[] =
-	HEAD ", pg_backend_pid(), st.paused, r.* " FROM_STORE
-	     " LEFT JOIN (SELECT n.nr, l.component IS NOT NULL, l.session, l.node, l.term, s.seq, s.lease_ms,"
-	     " (extract(epoch FROM clock_timestamp() - s.renewed_at) * 1000000)::bigint,"
-	     " (extract(epoch FROM clock_timestamp() - l.acquired_at) * 1000)::bigint,"
-	     " a.term IS NOT NULL, a.target, a.cooldown_ms"
-	     " FROM unnest($1::text[]) WITH ORDINALITY n(component, nr)"
-	     " LEFT JOIN @tenure_lease l ON l.component = n.component"
-	     " LEFT JOIN @tenure_session s ON s.id = l.session"
-	     " LEFT JOIN @tenure_ask a ON a.component = l.component AND a.term = l.term) r ON true";
+	REPORT_OF REPORT_ROWS " FROM unnest($1::text[]) n(component)"
+			      " JOIN @tenure_lease l ON l.component = n.component" REPORT_JOINS ") r ON true";
+
+// $1 the server's time, $2 sessions: the rows that changed since, whoever's they are, and these sessions.
+static const char sql_report_changed[] = REPORT_OF REPORT_ROWS
+	" FROM (SELECT component FROM @tenure_lease WHERE changed_at >= to_timestamp($1::bigint / 1000000.0)"
+	" UNION SELECT component FROM @tenure_ask WHERE asked_at >= to_timestamp($1::bigint / 1000000.0)) n"
+	" JOIN @tenure_lease l ON l.component = n.component" REPORT_JOINS
+	" UNION ALL SELECT NULL, s.id, NULL, NULL, " SESSION_COLUMNS ", NULL, NULL, NULL, NULL"
+	" FROM @tenure_session s WHERE s.id = ANY ($2::uuid[])) r ON true";
 
 // $1 how many
 static const char sql_strays[] =
@@ -222,7 +235,7 @@ static const char sql_history[] =
 	     " JOIN unnest($1::text[]) WITH ORDINALITY n(component, nr) ON n.component = h.component) r ON true"
 	     " ORDER BY r.began DESC, r.term DESC";
 
-// All of init, as one statement and so in one transaction. Whoever finds the newest version needs no privilege to
+// All of init, as one statement in two parts, and so in one transaction. Whoever finds the newest version needs no privilege to
 // change anything. Each step is for schemas that are older than it. The second one changes tables that are in use: who
 // waits for such a lock holds up all who come after, so it waits for moments, and lets the renewals pass in between.
 static const char sql_init[] =
@@ -283,12 +296,15 @@ static const char sql_init[] =
 	"    INSERT INTO tenure_store (id, schema_version, incarnation, generation)\n"
 	"      SELECT 1, 1, " INCARNATION ", 0 ON CONFLICT DO NOTHING;\n"
 	"    UPDATE tenure_store SET schema_version = 1;\n"
-	"  END IF;\n"
+	"  END IF;\n";
+
+static const char sql_init_2[] =
 	"  IF version < 2 THEN\n"
 	"    PERFORM set_config('lock_timeout', '200ms', true);\n"
 	"    FOR attempt IN REVERSE 10..0 LOOP\n"
 	"      BEGIN\n"
 	"        LOCK TABLE tenure_session, tenure_store IN ACCESS EXCLUSIVE MODE;\n"
+	"        LOCK TABLE tenure_lease IN SHARE MODE;\n"
 	"        EXIT;\n"
 	"      EXCEPTION WHEN lock_not_available THEN\n"
 	"        IF attempt = 0 THEN\n"
@@ -300,6 +316,7 @@ static const char sql_init[] =
 	"    END LOOP;\n"
 	"    ALTER TABLE tenure_session ADD COLUMN IF NOT EXISTS offers text NOT NULL DEFAULT '';\n"
 	"    ALTER TABLE tenure_store ADD COLUMN IF NOT EXISTS paused text NOT NULL DEFAULT '';\n"
+	"    CREATE INDEX IF NOT EXISTS tenure_lease_changed ON tenure_lease (changed_at);\n"
 	"    CREATE TABLE IF NOT EXISTS tenure_ask (\n"
 	"      component text PRIMARY KEY,\n"
 	"      term bigint NOT NULL,\n"

@@ -116,6 +116,21 @@ char *pg_names_text(const uint32_t *leases, size_t count, const struct store_nam
 	return close_text(out, &text);
 }
 
+char *pg_holders_text(const struct store_known *known)
+{
+	char *text = NULL, id[UUID_TEXT_SIZE];
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < known->holder_count; i++) {
+		uuid_format(&known->holders[i].id, id);
+		fprintf(out, "%c%s", i ? ',' : '{', id);
+	}
+	fputs(known->holder_count ? "}" : "{}", out);
+	return close_text(out, &text);
+}
+
 // ---- lists ----
 
 char *pg_rotate(const char *list, size_t by)

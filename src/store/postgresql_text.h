@@ -3,7 +3,7 @@
 #ifndef TENURE_STORE_POSTGRESQL_TEXT_H
 #define TENURE_STORE_POSTGRESQL_TEXT_H
 
-#include "driver.h"
+#include "known.h"
 
 // A column of a request's lists, and the names.
 enum pg_array {
@@ -24,6 +24,9 @@ char *pg_array_text(
 	enum pg_array which, const struct exchange_request *request, const struct store_names *names) MUST_CHECK;
 
 char *pg_names_text(const uint32_t *leases, size_t count, const struct store_names *names) MUST_CHECK;
+
+// The sessions that hold what is known.
+char *pg_holders_text(const struct store_known *known) MUST_CHECK;
 
 // `list` with its items rotated, so that another host than the one that is silent is tried first.
 char *pg_rotate(const char *list, size_t by) MUST_CHECK;

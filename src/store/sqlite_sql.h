@@ -135,7 +135,8 @@ static const char *const statement_sql[STATEMENTS] = {
 	[ADOPT] = "UPDATE tenure_store SET incarnation = ?1,"
 		  " generation = max(generation + 1, CAST(strftime('%s', 'now') AS INTEGER) * 1000000) WHERE "
 		  "incarnation <> ?1",
-	[MISSING] = "INSERT INTO tenure_lease (component, node, term, generation) VALUES (?1, '', 0, 0)"
+	[MISSING] = "INSERT INTO tenure_lease (component, node, term, generation, changed_at)"
+		    " VALUES (?1, '', 0, 0, " SQL_NOW ")"
 		    " ON CONFLICT DO NOTHING",
 	[RELEASE] = "UPDATE tenure_lease SET session = NULL, changed_at = " SQL_NOW
 		    " WHERE component = ?1 AND session = ?2 AND term = ?3",

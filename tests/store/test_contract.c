@@ -624,6 +624,114 @@ START_TEST(test_many_leases)
 }
 END_TEST
 
+// ---- reports that read what changed ----
+
+static void assert_same_rows(const struct exchange_reply *reply, const struct exchange_reply *expected)
+{
+	ck_assert_uint_eq(reply->row_count, expected->row_count);
+	for (size_t i = 0; i < reply->row_count; i++) {
+		const struct exchange_row *row = &reply->rows[i], *same = &expected->rows[i];
+		ck_assert_uint_eq(row->lease, same->lease);
+		ck_assert_int_eq(row->exists, same->exists);
+		ck_assert_int_eq(row->holder_alive, same->holder_alive);
+		ck_assert(uuid_equal(&row->holder, &same->holder));
+		ck_assert_str_eq(row->node, same->node);
+		ck_assert_uint_eq(row->term, same->term);
+		ck_assert_int_eq(row->holder_seq, same->holder_seq);
+		ck_assert_int_eq(row->holder_lease_ms, same->holder_lease_ms);
+		ck_assert_int_eq(row->asked, same->asked);
+		ck_assert(uuid_equal(&row->target, &same->target));
+		ck_assert_int_eq(row->cooldown_ms, same->cooldown_ms);
+		ck_assert_int_le(llabs(row->since_ms - same->since_ms), 5000);
+	}
+}
+
+static void do_something(struct peer *peer, uint32_t lease)
+{
+	const struct exchange_row *row = peer_row(peer, lease);
+	struct exchange_ask ask = {.lease = lease, .term = row->term, .target = b.session, .cooldown_ms = rand() % 9};
+	switch (rand() % 5) {
+	case 0:
+		peer_session(peer, EXCHANGE_SESSION_RENEW);
+		return;
+	case 1:
+		peer_ok(peer, &(struct exchange_request){.ask = &ask});
+		return;
+	case 2:
+		if (uuid_equal(&row->holder, &peer->session))
+			peer_release(peer, lease, row->term);
+		return;
+	case 3: // the end of whoever holds it
+		peer_claim(peer, lease);
+		return;
+	default:
+		if (uuid_is_none(&row->holder))
+			peer_claim(peer, lease);
+		return;
+	}
+}
+
+// Who looks all the time sees the same as who comes and reads everything.
+START_TEST(test_reports_follow)
+{
+	set_up((enum backend)_i);
+	srand(1);
+	peer_session(&b, EXCHANGE_SESSION_CREATE);
+	peer_session(&c, EXCHANGE_SESSION_CREATE);
+	for (int i = 0; i < 150; i++) {
+		struct peer *peer = rand() % 2 ? &b : &c;
+		if (!is_alive(peer)) {
+			peer->session.byte[15]++;
+			peer_session(peer, EXCHANGE_SESSION_CREATE);
+		}
+		do_something(peer, (uint32_t)rand() % WORLD_LEASES);
+		struct peer fresh;
+		peer_init(&fresh, &world);
+		assert_same_rows(peer_report(&a), peer_report(&fresh));
+		peer_done(&fresh);
+	}
+	tear_down();
+}
+END_TEST
+
+static bool reads_what_changed(void)
+{
+	return strcmp(world.driver->name, "postgresql") == 0 || strcmp(world.driver->name, "mysql") == 0;
+}
+
+// A change that carries no time, or a time long past, is found when all rows are read again: after a lease.
+START_TEST(test_unnoticed_change)
+{
+	set_up_leader((enum backend)_i);
+	const struct exchange_request look = {.report = true, .lease_ms = 200};
+	ck_assert(peer_ok(&b, &look)->rows[ENGINE].holder_alive);
+	int64_t start = clock_now_ns();
+	world_sql(&world, "UPDATE tenure_lease SET session = NULL, changed_at = NULL");
+	bool seen = uuid_is_none(&peer_ok(&b, &look)->rows[ENGINE].holder);
+	if (clock_now_ns() - start < look.lease_ms * NS_PER_MS / 2)
+		ck_assert_int_eq(seen, !reads_what_changed());
+	while (!uuid_is_none(&peer_ok(&b, &look)->rows[ENGINE].holder))
+		ck_assert_int_lt(clock_now_ns() - start, 10 * NS_PER_S);
+	tear_down();
+}
+END_TEST
+
+// What the sessions say is always read: one that is gone is gone.
+START_TEST(test_holder_is_always_read)
+{
+	set_up_leader((enum backend)_i);
+	int64_t seq = peer_row(&b, ENGINE)->holder_seq;
+	peer_session(&a, EXCHANGE_SESSION_RENEW);
+	ck_assert_int_eq(peer_row(&b, ENGINE)->holder_seq, seq + 1);
+	world_sql(&world, "DELETE FROM tenure_session");
+	const struct exchange_row *row = peer_row(&b, ENGINE);
+	ck_assert(uuid_equal(&row->holder, &a.session));
+	ck_assert(!row->holder_alive);
+	ck_assert_int_eq(row->holder_seq, -1);
+	tear_down();
+}
+END_TEST
+
 static Suite *contract_suite(void)
 {
 	const struct {
@@ -662,6 +770,9 @@ static Suite *contract_suite(void)
 		{test_hint_after_an_exchange, SHARED},
 		{test_everything_in_one_exchange, MEMORY},
 		{test_many_leases, MEMORY},
+		{test_reports_follow, MEMORY},
+		{test_unnoticed_change, SHARED},
+		{test_holder_is_always_read, SHARED},
 	};
 	Suite *suite = suite_create("contract");
 	TCase *all = tcase_create("statements");
