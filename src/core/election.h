@@ -216,7 +216,9 @@ struct election_lease {
 	int64_t look_at;      // when to poll for it next
 	int64_t others_until; // somebody else is meant to claim it first; 0: nobody is
 	bool offered;         // as the session's row says, or will when it is written next
-	struct election_rival rival, next_rival;
+	struct election_rival rival;
+	struct election_rival next_rival; // this and the next while candidates are looked at
+	const char *next_dispute;
 	char disputed_by[NAME_BYTES + 1]; // the node that has a component of it in another lease; empty: none has
 };
 

@@ -91,24 +91,26 @@ static void take_candidate(struct election *e, const struct exchange_candidate *
 
 static const char no_node[NAME_BYTES + 1] = "";
 
-// Of the session that has a component of the lease in another one.
-static const char *find_dispute(const struct election *e, const struct exchange_reply *reply, uint32_t lease)
+// Each lease gets the node of the session that has a component of it in another one.
+static void find_disputes(struct election *e, const struct exchange_reply *reply)
 {
-	for (size_t i = 0; i < reply->candidate_count; i++) {
-		const struct exchange_candidate *c = &reply->candidates[i];
-		if (c->disputes && c->lease == lease && is_live(c) && !uuid_equal(&c->session, &e->session))
-			return c->node;
+	for (uint32_t i = 0; i < e->lease_count; i++)
+		e->leases[i].next_dispute = no_node;
+	for (size_t i = reply->candidate_count; i > 0; i--) {
+		const struct exchange_candidate *c = &reply->candidates[i - 1];
+		if (c->disputes && c->lease < e->lease_count && is_live(c) && !uuid_equal(&c->session, &e->session))
+			e->leases[c->lease].next_dispute = c->node;
 	}
-	return no_node;
 }
 
 // A component that is led by one lease here and by another there could have two leaders. Of two sessions the one that
 // was created later sees the other before it claims anything, and then claims nothing of it (W19).
 static void take_disputes(struct election *e, struct election_update *u, const struct exchange_reply *reply)
 {
+	find_disputes(e, reply);
 	for (uint32_t i = 0; i < e->lease_count; i++) {
 		struct election_lease *l = &e->leases[i];
-		const char *node = find_dispute(e, reply, i);
+		const char *node = l->next_dispute;
 		if (strcmp(node, l->disputed_by) == 0)
 			continue;
 		memcpy(l->disputed_by, node, sizeof l->disputed_by);

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -327,10 +328,17 @@ static int load_and_act(const struct options *options)
 	return status;
 }
 
+// What is large is there for one exchange, or one page: it goes back to the system, however often it comes.
+static void keep_memory_small(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+}
+
 int main(int argc, char *argv[])
 {
 	struct options options;
 	keep_memory_private();
+	keep_memory_small();
 	if (options_parse(argc, argv, stderr, &options) < 0)
 		return OPTIONS_EXIT_USAGE;
 	if (options.action == OPTIONS_HELP)

@@ -2,9 +2,10 @@
 // The SQL of the PostgreSQL driver. An `@` before a name stands for the schema, quoted, with its dot, or nothing.
 //
 // Every statement of an exchange answers with at least one row, which starts with the server's incarnation, the
-// schema's version, the incarnation that is believed and the process that answers. All conditions under which a row changes are on the row
-// itself, as it is when it is locked: what a statement reads besides may be as old as its snapshot. That is sound
-// because a session that once was gone never comes back, and because one incarnation is believed at most once.
+// schema's version, the incarnation that is believed and the process that answers. All conditions under which a row
+// changes are on the row itself, as it is when it is locked: what a statement reads besides may be as old as its
+// snapshot. That is sound because a session that once was gone never comes back, and because one incarnation is
+// believed at most once.
 #ifndef TENURE_STORE_POSTGRESQL_SQL_H
 #define TENURE_STORE_POSTGRESQL_SQL_H
 
@@ -44,10 +45,11 @@ static const char sql_session_create[] =
 	" VALUES ($1::uuid, $2::text, $3::text, 1, $4::bigint, clock_timestamp(), clock_timestamp())"
 	" ON CONFLICT DO NOTHING RETURNING 1) " HEAD ", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
 
-// $1 session, $2 offers, NULL where they stay
+// $1 session, $2 offers, NULL where they stay. They are said again and again, and what is the same is not written anew:
+// those of thousands of leases are long.
 static const char sql_session_renew[] =
 	"WITH me AS (UPDATE @tenure_session SET seq = seq + 1, renewed_at = clock_timestamp(),"
-	" offers = coalesce($2::text, offers) WHERE id = $1::uuid"
+	" offers = CASE WHEN $2::text <> offers THEN $2::text ELSE offers END WHERE id = $1::uuid"
 	" RETURNING 1) " HEAD ", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
 
 // $1 session
@@ -235,9 +237,10 @@ static const char sql_history[] =
 	     " JOIN unnest($1::text[]) WITH ORDINALITY n(component, nr) ON n.component = h.component) r ON true"
 	     " ORDER BY r.began DESC, r.term DESC";
 
-// All of init, as one statement in two parts, and so in one transaction. Whoever finds the newest version needs no privilege to
-// change anything. Each step is for schemas that are older than it. The second one changes tables that are in use: who
-// waits for such a lock holds up all who come after, so it waits for moments, and lets the renewals pass in between.
+// All of init, as one statement in two parts, and so in one transaction. Whoever finds the newest version needs no
+// privilege to change anything. Each step is for schemas that are older than it. The second one changes tables that are
+// in use: who waits for such a lock holds up all who come after, so it waits for moments, and lets the renewals pass in
+// between.
 static const char sql_init[] =
 	"DECLARE\n"
 	"  version integer;\n"
