@@ -91,7 +91,7 @@ static struct plan make_plan(const struct election *e)
 		plan.at = min_ns(plan.at, min_ns(lease_exchange_at(e, l), offer_at(e, l)));
 	}
 	plan.at = min_ns(plan.at, renewal_at(e, plan.holds));
-	if (!e->fresh || e->session_state != SESSION_LIVE || e->hinted || wants_more(e))
+	if (!e->fresh || e->session_state != SESSION_LIVE || e->hinted || e->unseen || wants_more(e))
 		plan.at = e->now;
 	plan.at = max_ns(plan.at, e->backoff_until);
 	return plan;
@@ -144,14 +144,19 @@ static void add_sweeps(struct election *e, struct exchange_request *request)
 	e->stray_count = kept;
 }
 
-static enum exchange_session_op choose_session_op(const struct election *e, const struct plan *plan, bool claims)
+static enum exchange_session_op choose_session_op(
+	const struct election *e, const struct plan *plan, const struct exchange_request *request)
 {
 	if (e->session_state == SESSION_NONE)
 		return EXCHANGE_SESSION_CREATE;
-	if (e->session_state == SESSION_UNSURE || claims || e->publish)
+	if (e->session_state == SESSION_UNSURE || request->claim_count > 0)
+		return EXCHANGE_SESSION_RENEW;
+	// Others wait for what is released: nothing goes before it that can go after it.
+	bool hurries = request->release_count > 0 && !e->stopping;
+	if (e->publish && !hurries)
 		return EXCHANGE_SESSION_RENEW;
 	// A renewal that is due soon goes along with what goes now: one exchange a tick.
-	int64_t soon = e->now + renewal_interval_ns(e, plan->holds) / 4;
+	int64_t soon = e->now + (hurries ? 0 : renewal_interval_ns(e, plan->holds) / 4);
 	return renewal_at(e, plan->holds) <= soon ? EXCHANGE_SESSION_RENEW : EXCHANGE_SESSION_NONE;
 }
 
@@ -195,15 +200,18 @@ static void send_exchange(struct election *e, struct election_update *u, const s
 	add_claims(e, u, &request);
 	e->publish |= e->stopping && request.release_count > 0;
 	request.adopt = request.claim_count > 0 && !incarnation_equal(&e->server, &e->believed);
-	request.session_op = choose_session_op(e, plan, request.claim_count > 0);
+	request.session_op = choose_session_op(e, plan, &request);
 	// Who leads everything looks at what others ask for: when it is told, and now and then.
-	request.report = plan->follows || !e->fresh || e->hinted || e->deaf || e->now >= e->report_at;
-	request.strays = request.report && e->now >= e->strays_at;
+	request.report = plan->follows || !e->fresh || e->hinted || e->unseen || e->deaf || e->now >= e->report_at;
+	// A grant waits for all that is in its exchange: what became of the claims is read in the next one.
+	e->unseen = request.claim_count > 0 && !e->unseen;
+	request.report = request.report && !e->unseen;
+	request.strays = request.report && !e->hinted && e->now >= e->strays_at;
 	bool begins = request.session_op == EXCHANGE_SESSION_CREATE;
 	request.candidates = request.strays || (request.report && (begins || prefers(e)));
 	// An exchange that was given up may yet write what it had to say: it is said again and again.
-	bool again = request.session_op == EXCHANGE_SESSION_RENEW && e->now >= e->publish_at;
-	if (begins || e->publish || again)
+	bool renews = request.session_op == EXCHANGE_SESSION_RENEW;
+	if (begins || (renews && (e->publish || e->now >= e->publish_at)))
 		add_offers(e, &request);
 	add_operation(e, &request);
 	if (e->fresh)

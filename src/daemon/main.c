@@ -13,8 +13,8 @@
 #include "store.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>

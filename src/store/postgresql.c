@@ -4,10 +4,10 @@
 // All waiting is poll(2) here, never in libpq, so that the deadline and the store's abort are kept; only name
 // resolution is out of reach. Nothing depends on the state of a server session, so a pooler may be in between.
 //
-// What is set after connecting are limits and LISTEN, which is a hint, and they are set only where it is known that
-// the server's process is ours alone: the one that answers is the one that greeted us. A pooler greets with a number of
-// its own, or lets another process answer sooner or later, which every exchange looks at. A pooler that keeps one
-// server for each client is not told apart: polling is always right.
+// What is set after connecting are limits, statements that are parsed once, and LISTEN, which is a hint. They are set
+// only where it is known that the server's process is ours alone: the one that answers is the one that greeted us. A
+// pooler greets with a number of its own, or lets another process answer sooner or later, which every exchange looks
+// at. A pooler that keeps one server for each client is not told apart: polling is always right.
 #include "driver.h"
 
 #include "clock.h"
@@ -99,6 +99,7 @@ struct store_link {
 	bool ended;         // the server said so
 	bool read_only;     // the server, or it was when last looked
 	bool pooled;        // something in between lets several server processes answer
+	bool keeps;         // the server's process has our statements
 	bool warned;        // of that
 	uint64_t connections;
 	uint32_t granted[TRIM_COMPONENTS]; // leases whose history is to be trimmed by the next exchange
@@ -200,6 +201,7 @@ static void disconnect(struct store_link *link)
 	link->connection = NULL;
 	link->ended = false;
 	link->pooled = false;
+	link->keeps = false;
 }
 
 // What the server says unasked; its last words to a connection that nobody uses come this way, too.
@@ -304,8 +306,24 @@ static bool connect_server(struct store_link *link, struct store_answer *answer)
 
 // ---- sending ----
 
+// What a hand-over waits for, and what is sent all the time, is parsed once for a connection.
+static const enum statement kept[] = {SESSION_RENEW, RELEASE, CHANGE, REPORT_CHANGED};
+
+static bool kept_name(const struct store_link *link, enum statement which, char ret[static OPTION_TEXT_SIZE])
+{
+	for (size_t i = 0; link->keeps && i < COUNT_OF(kept); i++)
+		if (kept[i] == which) {
+			snprintf(ret, OPTION_TEXT_SIZE, "tenured_%d", (int)which);
+			return true;
+		}
+	return false;
+}
+
 static bool send_statement(struct store_link *link, enum statement which, int count, const char *const *values)
 {
+	char name[OPTION_TEXT_SIZE];
+	if (kept_name(link, which, name))
+		return PQsendQueryPrepared(link->connection, name, count, values, NULL, NULL, 0);
 	return PQsendQueryParams(link->connection, link->sql[which], count, NULL, values, NULL, NULL, 0);
 }
 
@@ -785,6 +803,27 @@ static bool round_trip(struct store_link *link, const struct exchange_request *r
 	return !link->failed;
 }
 
+static bool keep_statements(struct store_link *link, struct store_answer *answer)
+{
+	static const struct pg_error unsent = {"", EXCHANGE_UNAVAILABLE, true, NULL};
+	static const struct exchange_request nothing;
+	if (link->pooled)
+		return true;
+	char name[OPTION_TEXT_SIZE];
+	bool sent = link->keeps = true;
+	for (size_t i = 0; i < COUNT_OF(kept); i++)
+		sent = sent && kept_name(link, kept[i], name) &&
+		       PQsendPrepare(link->connection, name, link->sql[kept[i]], 0, NULL);
+	if (!sent || !PQpipelineSync(link->connection)) {
+		fail(link, answer, &unsent, "the connection was lost");
+		return false;
+	}
+	// Nothing is made of their answers, as of those of LISTEN.
+	for (size_t i = 0; i < COUNT_OF(kept) && !link->broken; i++)
+		receive_statement(link, &nothing, answer, LISTEN, i + 1 == COUNT_OF(kept));
+	return !link->failed;
+}
+
 // The look comes first: a read-only server is not asked for more, which would be an error in its log (R16).
 static bool try_server(struct store_link *link, struct store_answer *answer)
 {
@@ -803,7 +842,7 @@ static bool try_server(struct store_link *link, struct store_answer *answer)
 		fail(link, answer, &no_pipeline, "the connection was lost");
 		return false;
 	}
-	return round_trip(link, &nothing, answer, look) &&
+	return round_trip(link, &nothing, answer, look) && keep_statements(link, answer) &&
 	       round_trip(link, &nothing, answer, link->pooled ? settle_pooled : settle);
 }
 
@@ -881,11 +920,11 @@ static void choose(
 	ret_wanted[TRIM] = link->granted_count > 0;
 	ret_wanted[ASK] = request->ask;
 	ret_wanted[PAUSE] = request->pause != EXCHANGE_PAUSE_LEAVE;
-	bool alone = true;
+	// The last statement has to look at the incarnation; all that go before a report do, but one.
+	bool looks = false;
 	for (enum statement which = 0; which < REPORT; which++)
-		alone &= !ret_wanted[which] || which == SESSION_RENEW;
-	// The last look at the incarnation, and at what is believed; a renewal alone looks by itself.
-	ret_wanted[REPORT] = request->report || !alone || request->session_op != EXCHANGE_SESSION_RENEW;
+		looks = ret_wanted[which] ? which != TRIM : looks;
+	ret_wanted[REPORT] = request->report || !looks;
 	ret_wanted[STRAYS] = request->strays;
 	ret_wanted[CANDIDATES] = request->candidates;
 	ret_wanted[HISTORY] = request->history_count > 0;

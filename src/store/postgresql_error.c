@@ -28,6 +28,7 @@ static const struct pg_error errors[] = {
 	{"25P03", EXCHANGE_UNAVAILABLE, true, NULL}, // idle_in_transaction_session_timeout
 	{PG_READ_ONLY, EXCHANGE_DENIED, true, ADVICE_PRIMARY},
 	{"55000", EXCHANGE_DENIED, true, ADVICE_PRIMARY}, // recovery began between two looks
+	{"26000", EXCHANGE_UNKNOWN, true, NULL}, // what we sent to be kept is not there: another process answers
 	{"42501", EXCHANGE_DENIED, false, ADVICE_GRANT},
 	{"42P01", EXCHANGE_DENIED, false, ADVICE_INIT}, // no such table
 	{"42703", EXCHANGE_DENIED, false, ADVICE_INIT}, // no such column
