@@ -649,8 +649,8 @@ static void assert_same_rows(const struct exchange_reply *reply, const struct ex
 static void do_something(struct peer *peer, uint32_t lease)
 {
 	const struct exchange_row *row = peer_row(peer, lease);
-	struct exchange_ask ask = {.lease = lease, .term = row->term, .target = b.session, .cooldown_ms = rand() % 9};
-	switch (rand() % 5) {
+	struct exchange_ask ask = {.lease = lease, .term = row->term, .target = b.session, .cooldown_ms = random() % 9};
+	switch (random() % 5) {
 	case 0:
 		peer_session(peer, EXCHANGE_SESSION_RENEW);
 		return;
@@ -675,16 +675,16 @@ static void do_something(struct peer *peer, uint32_t lease)
 START_TEST(test_reports_follow)
 {
 	set_up((enum backend)_i);
-	srand(1);
+	srandom(1);
 	peer_session(&b, EXCHANGE_SESSION_CREATE);
 	peer_session(&c, EXCHANGE_SESSION_CREATE);
 	for (int i = 0; i < 150; i++) {
-		struct peer *peer = rand() % 2 ? &b : &c;
+		struct peer *peer = random() % 2 ? &b : &c;
 		if (!is_alive(peer)) {
 			peer->session.byte[15]++;
 			peer_session(peer, EXCHANGE_SESSION_CREATE);
 		}
-		do_something(peer, (uint32_t)rand() % WORLD_LEASES);
+		do_something(peer, (uint32_t)random() % WORLD_LEASES);
 		struct peer fresh;
 		peer_init(&fresh, &world);
 		assert_same_rows(peer_report(&a), peer_report(&fresh));
