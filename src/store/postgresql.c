@@ -920,10 +920,10 @@ static void choose(
 	ret_wanted[TRIM] = link->granted_count > 0;
 	ret_wanted[ASK] = request->ask;
 	ret_wanted[PAUSE] = request->pause != EXCHANGE_PAUSE_LEAVE;
-	// The last statement has to look at the incarnation; all that go before a report do, but one.
+	// The last statement has to look at the incarnation, and at the one that is believed by then.
 	bool looks = false;
 	for (enum statement which = 0; which < REPORT; which++)
-		looks = ret_wanted[which] ? which != TRIM : looks;
+		looks = ret_wanted[which] ? which != ADOPT && which != TRIM : looks;
 	ret_wanted[REPORT] = request->report || !looks;
 	ret_wanted[STRAYS] = request->strays;
 	ret_wanted[CANDIDATES] = request->candidates;
