@@ -337,6 +337,7 @@ void grant_lease(struct election *e, struct election_update *u, uint32_t head, u
 	FOR_MEMBERS (e, i, head)
 		e->leases[i].reason = REASON_NONE;
 	l->verified = true;
+	l->rival.since = e->now; // it was there, and yet did not lead
 	change_lease(e, u, head, LEASE_GRANTED, REASON_NONE);
 	start_next(e, u, head);
 }

@@ -255,7 +255,6 @@ struct election {
 	bool sent_candidates;
 	bool sent_report;
 	bool hinted;         // something was announced since
-	bool unseen;         // the rows that were claimed were not read since
 	bool renew_soon;     // a resumed worker is back: its deadline stood still
 	bool fresh;          // the last exchange was answered (rule 12)
 	int64_t exchange_at; // when the next one is due

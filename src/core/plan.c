@@ -91,7 +91,7 @@ static struct plan make_plan(const struct election *e)
 		plan.at = min_ns(plan.at, min_ns(lease_exchange_at(e, l), offer_at(e, l)));
 	}
 	plan.at = min_ns(plan.at, renewal_at(e, plan.holds));
-	if (!e->fresh || e->session_state != SESSION_LIVE || e->hinted || e->unseen || wants_more(e))
+	if (!e->fresh || e->session_state != SESSION_LIVE || e->hinted || wants_more(e))
 		plan.at = e->now;
 	plan.at = max_ns(plan.at, e->backoff_until);
 	return plan;
@@ -202,15 +202,14 @@ static void send_exchange(struct election *e, struct election_update *u, const s
 	request.adopt = request.claim_count > 0 && !incarnation_equal(&e->server, &e->believed);
 	request.session_op = choose_session_op(e, plan, &request);
 	// Who leads everything looks at what others ask for: when it is told, and now and then.
-	request.report = plan->follows || !e->fresh || e->hinted || e->unseen || e->deaf || e->now >= e->report_at;
-	// A grant waits for all that is in its exchange: what became of the claims is read in the next one.
-	e->unseen = request.claim_count > 0 && !e->unseen;
-	request.report = request.report && !e->unseen;
-	request.strays = request.report && !e->hinted && e->now >= e->strays_at;
+	request.report = plan->follows || !e->fresh || e->hinted || e->deaf || e->now >= e->report_at;
+	bool renews = request.session_op == EXCHANGE_SESSION_RENEW;
+	// Who has something to say of itself says it before, or while, it looks at what others say (W19).
+	bool unsaid = e->publish && !renews;
+	request.strays = request.report && !unsaid && e->now >= e->strays_at;
 	bool begins = request.session_op == EXCHANGE_SESSION_CREATE;
 	request.candidates = request.strays || (request.report && (begins || prefers(e)));
 	// An exchange that was given up may yet write what it had to say: it is said again and again.
-	bool renews = request.session_op == EXCHANGE_SESSION_RENEW;
 	if (begins || (renews && (e->publish || e->now >= e->publish_at)))
 		add_offers(e, &request);
 	add_operation(e, &request);

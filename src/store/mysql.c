@@ -669,9 +669,15 @@ static bool talk(struct store_link *link, const struct exchange_request *request
 
 static bool take_known(struct store_link *link, struct store_answer *answer)
 {
-	static const struct error_class other_server = {0, EXCHANGE_UNKNOWN, true, NULL};
-	return !link->call->request->report || store_known_answer(&link->known, answer, link->clock_us) ||
-	       my_fail(link, answer, &other_server, "the server changed behind the connection");
+	const struct exchange_request *request = link->call->request;
+	if (!request->report || store_known_answer(&link->known, answer, link->clock_us))
+		return true;
+	// Another server answers than the one whose rows are known.
+	if (!my_packet_new(link, answer))
+		return false;
+	put_rows(link, request);
+	my_put_statement(link, HEAD, sql_head);
+	return my_round_trip(link, answer) && store_known_answer(&link->known, answer, link->clock_us);
 }
 
 static void mysql_exchange(struct store_link *link, const struct store_call *call, struct store_answer *answer)

@@ -99,7 +99,9 @@ struct store_link {
 	bool ended;         // the server said so
 	bool read_only;     // the server, or it was when last looked
 	bool pooled;        // something in between lets several server processes answer
+	bool settled;       // an exchange went well
 	bool keeps;         // the server's process has our statements
+	bool forgetful;     // or another one answered: there is a pooler that is not told apart at once
 	bool warned;        // of that
 	uint64_t connections;
 	uint32_t granted[TRIM_COMPONENTS]; // leases whose history is to be trimmed by the next exchange
@@ -114,6 +116,7 @@ struct store_link {
 	bool wrote;  // a statement that writes was answered
 	bool failed; // the answer has its outcome
 	bool broken; // the connection is to be dropped
+	bool reread; // another server answers than the one whose rows are known
 };
 
 // ---- errors ----
@@ -155,6 +158,7 @@ static void fail_by_result(struct store_link *link, struct store_answer *answer,
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	static const struct pg_error lost = {"", EXCHANGE_UNKNOWN, true, NULL};
 	link->read_only |= sqlstate && strcmp(sqlstate, PG_READ_ONLY) == 0;
+	link->forgetful |= sqlstate && pg_error_is_of_kept(sqlstate);
 	if (!sqlstate)
 		fail(link, answer, &lost, "the connection was lost while the server was answering");
 	else
@@ -201,6 +205,7 @@ static void disconnect(struct store_link *link)
 	link->connection = NULL;
 	link->ended = false;
 	link->pooled = false;
+	link->settled = false;
 	link->keeps = false;
 }
 
@@ -311,7 +316,7 @@ static const enum statement kept[] = {SESSION_RENEW, RELEASE, CHANGE, REPORT_CHA
 
 static bool kept_name(const struct store_link *link, enum statement which, char ret[static OPTION_TEXT_SIZE])
 {
-	for (size_t i = 0; link->keeps && i < COUNT_OF(kept); i++)
+	for (size_t i = 0; link->keeps && !link->pooled && i < COUNT_OF(kept); i++)
 		if (kept[i] == which) {
 			snprintf(ret, OPTION_TEXT_SIZE, "tenured_%d", (int)which);
 			return true;
@@ -566,6 +571,7 @@ static bool take_server(struct store_link *link, struct store_answer *answer, co
 static void take_process(struct store_link *link, const PGresult *result)
 {
 	link->pooled |= number_at(result, 0, PROCESS) != PQbackendPID(link->connection);
+	link->forgetful |= link->pooled && link->keeps;
 }
 
 static bool take_head(struct store_link *link, struct store_answer *answer, const PGresult *result)
@@ -650,7 +656,6 @@ static void take_report(struct store_link *link, const struct exchange_request *
 	const PGresult *result)
 {
 	static const struct pg_error no_memory = {"", EXCHANGE_UNAVAILABLE, false, NULL};
-	static const struct pg_error other_server = {"", EXCHANGE_UNKNOWN, true, NULL};
 	if (!request->report)
 		return;
 	text_at(result, 0, PAUSED, answer->reply->paused, sizeof answer->reply->paused);
@@ -659,8 +664,7 @@ static void take_report(struct store_link *link, const struct exchange_request *
 			fail(link, answer, &no_memory, "no memory for the rows");
 			return;
 		}
-	if (!store_known_answer(&link->known, answer, number_at(result, 0, CLOCK)))
-		fail(link, answer, &other_server, "the server changed behind the connection");
+	link->reread = !store_known_answer(&link->known, answer, number_at(result, 0, CLOCK));
 }
 
 static void take_strays(struct store_answer *answer, const PGresult *result)
@@ -803,11 +807,13 @@ static bool round_trip(struct store_link *link, const struct exchange_request *r
 	return !link->failed;
 }
 
+// With the first exchange that nobody waits for: to connect takes long enough.
 static bool keep_statements(struct store_link *link, struct store_answer *answer)
 {
 	static const struct pg_error unsent = {"", EXCHANGE_UNAVAILABLE, true, NULL};
 	static const struct exchange_request nothing;
-	if (link->pooled)
+	bool awaited = link->call->request->claim_count > 0 || link->call->request->release_count > 0;
+	if (link->keeps || link->pooled || link->forgetful || !link->settled || awaited)
 		return true;
 	char name[OPTION_TEXT_SIZE];
 	bool sent = link->keeps = true;
@@ -842,7 +848,7 @@ static bool try_server(struct store_link *link, struct store_answer *answer)
 		fail(link, answer, &no_pipeline, "the connection was lost");
 		return false;
 	}
-	return round_trip(link, &nothing, answer, look) && keep_statements(link, answer) &&
+	return round_trip(link, &nothing, answer, look) &&
 	       round_trip(link, &nothing, answer, link->pooled ? settle_pooled : settle);
 }
 
@@ -943,14 +949,16 @@ static void warn_of_pooler(struct store_link *link, struct store_answer *answer)
 
 static bool carry_out(struct store_link *link, struct store_answer *answer, const bool wanted[static STATEMENTS])
 {
-	return (link->connection || connect_and_look(link, answer)) && is_in_time(link, answer) &&
-	       round_trip(link, link->call->request, answer, wanted);
+	return (link->connection || connect_and_look(link, answer)) && keep_statements(link, answer) &&
+	       is_in_time(link, answer) && round_trip(link, link->call->request, answer, wanted);
 }
 
 static void postgresql_exchange(struct store_link *link, const struct store_call *call, struct store_answer *answer)
 {
+	static const bool report[STATEMENTS] = {[REPORT] = true};
 	bool wanted[STATEMENTS] = {false};
 	link->call = call;
+	link->reread = false;
 	link->wrote = false;
 	link->failed = false;
 	link->broken = false;
@@ -960,12 +968,15 @@ static void postgresql_exchange(struct store_link *link, const struct store_call
 	drop_if_dead(link);
 	bool connected = link->connection;
 	bool done = carry_out(link, answer, wanted);
+	if (done && link->reread)
+		done = round_trip(link, call->request, answer, report);
 	// Nothing of it was executed: another server may take it at once.
 	if (!done && connected && link->read_only && !link->wrote) {
 		leave_server(link, answer);
 		done = carry_out(link, answer, wanted);
 	}
 	if (done) {
+		link->settled = true;
 		answer->reply->outcome = EXCHANGE_OK;
 		answer->reply->connection = link->connections;
 		answer->reply->deaf = link->pooled;

@@ -8,6 +8,9 @@
 // A password of fewer characters would be found in any text.
 #define SECRET_BYTES 4
 
+#define NO_SUCH_STATEMENT "26000"
+#define STATEMENT_IS_THERE "42P05"
+
 #define ADVICE_INIT "run tenurectl init"
 #define ADVICE_GRANT "grant SELECT, INSERT, UPDATE and DELETE on the tenure tables to the daemon's user"
 #define ADVICE_LOGIN "check the user and the password in the configuration, and pg_hba.conf"
@@ -28,7 +31,8 @@ static const struct pg_error errors[] = {
 	{"25P03", EXCHANGE_UNAVAILABLE, true, NULL}, // idle_in_transaction_session_timeout
 	{PG_READ_ONLY, EXCHANGE_DENIED, true, ADVICE_PRIMARY},
 	{"55000", EXCHANGE_DENIED, true, ADVICE_PRIMARY}, // recovery began between two looks
-	{"26000", EXCHANGE_UNKNOWN, true, NULL}, // what we sent to be kept is not there: another process answers
+	{NO_SUCH_STATEMENT, EXCHANGE_UNKNOWN, true, NULL},
+	{STATEMENT_IS_THERE, EXCHANGE_UNKNOWN, true, NULL},
 	{"42501", EXCHANGE_DENIED, false, ADVICE_GRANT},
 	{"42P01", EXCHANGE_DENIED, false, ADVICE_INIT}, // no such table
 	{"42703", EXCHANGE_DENIED, false, ADVICE_INIT}, // no such column
@@ -77,6 +81,11 @@ static void find_sqlstate(char ret[static SQLSTATE_LENGTH + 1], const char *mess
 	}
 	if (strstr(message, "session is read-only") || strstr(message, "server is in hot standby mode"))
 		snprintf(ret, SQLSTATE_LENGTH + 1, PG_READ_ONLY);
+}
+
+bool pg_error_is_of_kept(const char *sqlstate)
+{
+	return strcmp(sqlstate, NO_SUCH_STATEMENT) == 0 || strcmp(sqlstate, STATEMENT_IS_THERE) == 0;
 }
 
 const struct pg_error *pg_error_of_connecting(const char *message)

@@ -15,6 +15,9 @@ struct pg_error {
 };
 
 const struct pg_error *pg_error_classify(const char *sqlstate);
+// Whether a statement that is kept is missing where it should be, or is there where it should not: another process
+// answers than the one that it was sent to.
+bool pg_error_is_of_kept(const char *sqlstate);
 // Of a connection that did not come about: by libpq's message with PQERRORS_VERBOSE, which is all there is.
 const struct pg_error *pg_error_of_connecting(const char *message);
 // Takes out the lines that say where in the server's source it happened, and joins the others.

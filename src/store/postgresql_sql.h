@@ -105,6 +105,7 @@ static const char sql_release[] =
 // wait for: whoever claims has done so by then, or sees it. `taken` is apart from `claimed`, since PostgreSQL checks a
 // row that changed meanwhile again, and what was deleted here is not at hand then. `past` are the terms before, and
 // those that the leases' rows forgot: these begin once more.
+// A term ends in the `moment` in which the next one begins.
 static const char sql_change[] =
 	"WITH server AS MATERIALIZED (SELECT " INCARNATION " AS incarnation),"
 	" sure AS MATERIALIZED (SELECT 1 FROM server WHERE server.incarnation = $2::text),"
@@ -126,14 +127,15 @@ static const char sql_change[] =
 	" AND (l.session IS NULL OR (l.session = w.holder AND l.term = w.term)) FOR NO KEY UPDATE OF l SKIP LOCKED),"
 	" store AS MATERIALIZED (SELECT st.generation FROM @tenure_store st WHERE st.id = 1"
 	" AND st.incarnation = $2::text AND st.paused = '' AND EXISTS (SELECT FROM eligible) FOR SHARE SKIP LOCKED),"
+	" moment AS MATERIALIZED (SELECT clock_timestamp() AS now),"
 	" taken AS MATERIALIZED (SELECT o.component, o.nr, o.term AS last, me.id, me.node, store.generation,"
 	" CASE WHEN o.generation = store.generation THEN o.term + 1 ELSE greatest(o.term + 1, store.generation) END"
 	" AS term FROM eligible o CROSS JOIN me CROSS JOIN store"
 	" WHERE o.session IS NULL OR o.session = $1::uuid OR o.session IN (SELECT d.id FROM deleted d WHERE d.kill)"
 	" OR NOT EXISTS (SELECT FROM @tenure_session s WHERE s.id = o.session)),"
 	" claimed AS (UPDATE @tenure_lease l SET session = t.id, node = t.node, term = t.term,"
-	" generation = t.generation, acquired_at = clock_timestamp(), changed_at = clock_timestamp()"
-	" FROM taken t WHERE l.component = t.component RETURNING t.nr, l.term),"
+	" generation = t.generation, acquired_at = moment.now, changed_at = moment.now"
+	" FROM taken t CROSS JOIN moment WHERE l.component = t.component RETURNING t.nr, l.term),"
 
 	" past AS MATERIALIZED (SELECT h.component, h.term, k.node FROM"
 	" (SELECT t.component, t.last AS term, NULL AS node FROM taken t"
@@ -141,12 +143,12 @@ static const char sql_change[] =
 	" JOIN @tenure_history h ON h.component = k.component AND h.term = k.term"
 	" WHERE h.ended_at IS NULL OR k.node IS NOT NULL FOR NO KEY UPDATE OF h SKIP LOCKED),"
 	" ended AS (UPDATE @tenure_history h SET node = coalesce(p.node, h.node),"
-	" began_at = CASE WHEN p.node IS NULL THEN h.began_at ELSE clock_timestamp() END,"
-	" ended_at = CASE WHEN p.node IS NULL THEN clock_timestamp() END,"
+	" began_at = CASE WHEN p.node IS NULL THEN h.began_at ELSE moment.now END,"
+	" ended_at = CASE WHEN p.node IS NULL THEN moment.now END,"
 	" reason = CASE WHEN p.node IS NULL THEN 'lost' ELSE '' END"
-	" FROM past p WHERE h.component = p.component AND h.term = p.term),"
+	" FROM past p CROSS JOIN moment WHERE h.component = p.component AND h.term = p.term),"
 	" begun AS (INSERT INTO @tenure_history (component, term, node, began_at, reason)"
-	" SELECT t.component, t.term, t.node, clock_timestamp(), '' FROM taken t WHERE $3::bigint > 0"
+	" SELECT t.component, t.term, t.node, moment.now, '' FROM taken t CROSS JOIN moment WHERE $3::bigint > 0"
 	" ON CONFLICT DO NOTHING),"
 
 	TOLD_CHANGED
@@ -311,7 +313,7 @@ static const char sql_init_2[] =
 	"        EXIT;\n"
 	"      EXCEPTION WHEN lock_not_available THEN\n"
 	"        IF attempt = 0 THEN\n"
-	"          RAISE EXCEPTION 'a transaction that takes long uses tenure_session or tenure_store: '\n"
+	"          RAISE EXCEPTION 'a transaction that takes long uses the tenure tables: '\n"
 	"            'try again when it has ended' USING ERRCODE = 'lock_not_available';\n"
 	"        END IF;\n"
 	"        PERFORM pg_sleep(0.2);\n"

@@ -10,7 +10,7 @@ from results import Section, spread
 SIZES = {1: 40, 1000: 15, 10000: 5}
 WORDS = {
     "renew": "renew",
-    "poll": "poll: all rows are read",
+    "poll": "poll: nothing changed",
     "release": "release of all",
     "claim": "claim of all, free",
     "takeover": "claim of all from one that is dead",

@@ -65,7 +65,7 @@ class PgBouncer:
 
     def clients(self):
         """The connections of daemons, by what pgbouncer calls them."""
-        return sorted(row[16] for row in self.admin("SHOW CLIENTS") if row[1] == "tenure")
+        return sorted(row[13] for row in self.admin("SHOW CLIENTS") if row[1] == "tenure")
 
     def log(self):
         return (self.directory / "log").read_text(errors="replace")

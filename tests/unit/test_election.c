@@ -652,43 +652,6 @@ START_TEST(a_hint_while_an_exchange_is_out_is_kept)
 }
 END_TEST
 
-// A grant is answered with its exchange, so that nothing is read in it; what became of the claim is read in the next.
-START_TEST(a_grant_waits_for_no_report)
-{
-	tick(&a);
-	settle(&a);
-	say(&a, ELECTION_JOIN, 0, 0);
-	ck_assert_uint_eq(a.request.claim_count, 1);
-	ck_assert(!a.request.report);
-	carry_out(&a);
-	hear(&a);
-	ck_assert(leads(&a, 0));
-	ck_assert(a.out);
-	ck_assert_uint_eq(a.request.claim_count, 0);
-	ck_assert(a.request.report);
-	settle(&a);
-	ck_assert_uint_eq(a.leases[0].row.term, 1);
-}
-END_TEST
-
-// Even where something else is claimed meanwhile: no second exchange in a row goes without.
-START_TEST(claims_in_a_row_are_looked_after)
-{
-	tick(&a);
-	settle(&a);
-	say(&a, ELECTION_JOIN, 0, 0);
-	say(&a, ELECTION_JOIN, 1, 0);
-	ck_assert(!a.request.report);
-	carry_out(&a);
-	hear(&a);
-	ck_assert_uint_eq(a.request.claim_count, 1);
-	ck_assert_uint_eq(a.request.claims[0].lease, 1);
-	ck_assert(a.request.report);
-	settle(&a);
-	ck_assert(leads(&a, 0) && leads(&a, 1));
-}
-END_TEST
-
 // A standby waits for it: what this daemon has to say of itself comes after.
 START_TEST(a_release_goes_first)
 {
@@ -915,8 +878,6 @@ int main(void)
 		a_hint_is_worth_a_look,
 		s2_a_hint_makes_a_leader_look,
 		a_hint_while_an_exchange_is_out_is_kept,
-		a_grant_waits_for_no_report,
-		claims_in_a_row_are_looked_after,
 		a_release_goes_first,
 		r7_every_outcome_has_its_own_patience,
 		a_lost_connection_is_not_hammered,
