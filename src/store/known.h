@@ -3,8 +3,9 @@
 // that hold the others: a poll costs what happens, not what there is.
 //
 // That a row changed is told by the server's clock, which is believed as little as any other: all rows are read again
-// after a lease and from another connection; of another incarnation nothing is taken that an earlier one said. What is not noticed until then costs a claim that is refused or comes late, never a second
-// leader: rows decide about claims and releases by themselves (rule 4), and what a session says is always read.
+// after a lease and from another connection, and of another incarnation nothing is taken that an earlier one said. What
+// is not noticed until then costs a claim that is refused or comes late, never a second leader: rows decide about
+// claims and releases by themselves (rule 4), and what a session says is always read.
 #ifndef TENURE_STORE_KNOWN_H
 #define TENURE_STORE_KNOWN_H
 

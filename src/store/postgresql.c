@@ -827,6 +827,7 @@ static bool keep_statements(struct store_link *link, struct store_answer *answer
 	// Nothing is made of their answers, as of those of LISTEN.
 	for (size_t i = 0; i < COUNT_OF(kept) && !link->broken; i++)
 		receive_statement(link, &nothing, answer, LISTEN, i + 1 == COUNT_OF(kept));
+	link->broken |= link->failed; // some may be there
 	return !link->failed;
 }
 
