@@ -807,12 +807,13 @@ static bool round_trip(struct store_link *link, const struct exchange_request *r
 	return !link->failed;
 }
 
-// With the first exchange that nobody waits for: to connect takes long enough.
+// With the first renewal that nobody waits for: to connect takes long enough, and so does a look at what was announced.
 static bool keep_statements(struct store_link *link, struct store_answer *answer)
 {
 	static const struct pg_error unsent = {"", EXCHANGE_UNAVAILABLE, true, NULL};
 	static const struct exchange_request nothing;
-	bool awaited = link->call->request->claim_count > 0 || link->call->request->release_count > 0;
+	const struct exchange_request *request = link->call->request;
+	bool awaited = request->session_op != EXCHANGE_SESSION_RENEW || request->claim_count || request->release_count;
 	if (link->keeps || link->pooled || link->forgetful || !link->settled || awaited)
 		return true;
 	char name[OPTION_TEXT_SIZE];
