@@ -115,8 +115,9 @@ def fleet(case):
         f"No renewal late by more than a poll: {verdict(worst <= POLL_NS)}, {shown(worst / 1e6)} ms at most."
         f" Linear, within a quarter of each other a daemon: {verdict(spread_of_costs <= 1.25)}."
         f" Of each {GROUP} one leads; default timing. The exchanges are the driver's, over a connection for each"
-        f" daemon, beside {REAL} real daemons, whose {len(real)} renewals came {shown(statistics.median(real) / 1e6)} ms"
-        f" late in the median and {shown(max(real) / 1e6)} ms at most; {len(ended)} of their terms ended."
+        f" daemon, beside {REAL} real daemons, whose {len(real)} renewals came"
+        f" {shown(statistics.median(real) / 1e6)} ms late in the median and {shown(max(real) / 1e6)} ms at most;"
+        f" {len(ended)} of their terms ended."
         f" The processor time is the whole server's."
     )
     return section

@@ -142,6 +142,7 @@ def handover(case):
         f"PostgreSQL p50 at most 3 floors: {verdict(p50 <= 3 * middle)}, {p50 / middle:.1f}; p99 at most 10 ms: "
         f"{verdict(percentile(ours['PostgreSQL'], 99) <= 10)}. MariaDB p99 at most 50 ms: "
         f"{verdict(percentile(ours['MariaDB'], 99) <= 50)}. The floor is for PostgreSQL; none was measured for MariaDB."
+        " The daemon that takes over after a SIGTERM has been started a moment before: its first connection is in it."
     )
     plot("handover", "hand-over", "ms", [(name.replace("`", ""), times) for name, times in found.items()])
     section.say("![How many hand-overs took no longer than that](handover.svg)")
