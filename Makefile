@@ -63,7 +63,7 @@ FREE_GOALS := help clean uninstall dist format lint-format lint-shell lint-man l
 ifneq ($(filter-out $(FREE_GOALS),$(GOALS)),)
 BUILDING := yes
 endif
-TESTING := $(filter check tests sim-check chaos failover coverage lint lint-tidy,$(GOALS))
+TESTING := $(filter check tests sim-check chaos failover consistency coverage lint lint-tidy,$(GOALS))
 SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call on,WITH_SQLITE),sqlite) \
 	$(if $(call on,WITH_MYSQL),mysql) $(if $(findstring clang,$(CC)),clang)) \
 	$(if $(filter check tests chaos,$(GOALS)),chaos) \
