@@ -2,7 +2,6 @@
 // Who else would lead, as the store told last (W20).
 #include "server_internal.h"
 
-#include "array.h"
 #include "clock.h"
 
 #include <inttypes.h>
@@ -89,9 +88,9 @@ void server_take_candidates(struct server *server, const struct exchange_reply *
 	server->candidates = candidates;
 	count = candidates ? drop_doubles(candidates, count) : 0;
 	server->candidate_count = candidates ? drop_oldest(candidates, count) : 0;
-	// There is as much as there was, where it cannot be made less.
-	if (array_grow(&server->candidates, server->candidate_count + 1, sizeof *candidates) < 0)
-		return;
+	// Many are dropped: their room is given back.
+	candidates = reallocarray(candidates, server->candidate_count + 1, sizeof *candidates);
+	server->candidates = candidates ? candidates : server->candidates;
 }
 
 const struct server_candidate *server_candidates(const struct server *server, uint32_t lease, size_t *ret_count)

@@ -6,7 +6,7 @@ import statistics
 import subprocess
 
 import processes
-from replica import BUILD, Client
+from replica import BUILD, Client, until
 from results import Section, percentile, shown, spread, verdict
 
 COUNTS = (100, 300, 1000)
@@ -41,8 +41,8 @@ class Crew:
         self.clients = [Client(replica.socket, replica.name) for replica in self.replicas]
         for number, client in enumerate(self.clients):
             client.join(f"r{number // GROUP}")
-        for client in self.clients[::GROUP]:
-            client.wait("granted")
+        led = REAL // GROUP
+        until(lambda: sum(len(client.all("granted")) for client in self.clients) == led, "each group has a leader")
 
     def end(self):
         """How much later than it should each renewal was heard of, in nanoseconds."""

@@ -151,7 +151,7 @@ class ClosedTest(PostgresTest):
             replica.write_config()
             replica.start()
             clients.append(self.client(replica, "engine"))
-        end = now() + 2_500_000_000
+        end = now() + 4_500_000_000
         for replica in replicas:
             # An attempt that the machine was too busy for says so, and is not the one.
             replica.wait_log(f"outcome={outcome}", *words)

@@ -270,6 +270,37 @@ START_TEST(s3_a_better_node_that_comes_and_goes_does_not)
 }
 END_TEST
 
+// Though it was seen all the time by who looks once a lease.
+START_TEST(s3_a_better_node_that_gave_it_up_has_to_last_again)
+{
+	configure(&a, 100, 30 * NS_PER_S, false);
+	configure(&b, 200, 30 * NS_PER_S, false);
+	lead(&b, 0);
+	follow(&a, 0);
+	pass(5 * LEASE);
+	pass_until(a.election.strays_at + MS);
+	int64_t next_look = a.election.strays_at;
+	step(&b, (struct election_event){.type = ELECTION_GONE});
+	carry_out(&b); // the release, before it takes its offer back
+	b.silent = true;
+	hint(&a);
+	settle(&a);
+	pass(POLL);
+	ck_assert(leads(&a, 0));
+	b.silent = false;
+	hear(&b);
+	settle(&b);
+	say(&a, ELECTION_STARTED, 0, 2);
+	int64_t since = now;
+	follow(&b, 0);
+	ck_assert_int_lt(now, next_look);
+	pass_until(since + 30 * NS_PER_S - 2 * POLL - MS);
+	ck_assert(leads(&a, 0));
+	pass_until(since + 30 * NS_PER_S + LEASE + MS);
+	ck_assert_int_eq(last_told(&a, NOTE_REVOKED, 0)->reason, REASON_TRANSFERRED);
+}
+END_TEST
+
 START_TEST(s3_a_free_lease_waits_for_the_better_node)
 {
 	configure(&a, 100, 0, false);
@@ -350,6 +381,7 @@ int main(void)
 		s2_a_claim_that_was_on_its_way_finds_the_pause,
 		s3_a_better_node_gets_it_when_it_has_lasted,
 		s3_a_better_node_that_comes_and_goes_does_not,
+		s3_a_better_node_that_gave_it_up_has_to_last_again,
 		s3_a_free_lease_waits_for_the_better_node,
 		w19_what_is_disputed_is_not_claimed,
 		s3_who_only_observes_never_leads,
