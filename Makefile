@@ -251,7 +251,7 @@ HELPERS := $(patsubst %.c,$(P)/%,$(wildcard tests/system/*.c tests/chaos/*.c))
 LOCAL := $(P)/tests/bench/time_local
 SIM := $(if $(wildcard tests/sim/*.c),$(P)/tests/sim/sim)
 COUNTS := $(P)/tests/bench/count_core $(P)/tests/bench/count_socket
-TIMERS := $(if $(call on,WITH_PGSQL),$(addprefix $(P)/tests/bench/time_,exchange fleet floor))
+TIMERS := $(if $(call on,WITH_PGSQL),$(P)/tests/bench/time_exchange $(P)/tests/bench/time_floor)
 
 $(UNIT) $(STORE_TESTS) $(COUNTS) $(TIMERS): $(P)/%: $(O)/%.o $(TEST_ARCHIVES) $(STAMP)
 	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(CHECK_LIBS) $(DAEMON_LIBS) $(CTL_LIBS))
