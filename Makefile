@@ -2,7 +2,7 @@
 # The layers and the rule between them are described in src/README.md.
 #
 #: make            build/tenured, build/tenurectl, build/libtenure.so, build/libtenure.a
-#: make check      all tests; CHECK="tools layers unit fuzz counts model sim store system chaos" is all of it, or some
+#: make check      all tests; CHECK="tools layers unit fuzz counts model sim store system once chaos" is all, or some
 #: make lint       formatting, static analysis and style
 #: make coverage   unit tests and simulator, and what they run of src/core
 #: make sim        the simulator; SEED=1 RUNS=1000
@@ -290,10 +290,13 @@ SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filte
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # They wait for the most part, and run beside the others.
 WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme languages pooler mariadb_scenarios \
-	terminal prometheus examples fleet groups page consistency)
-PARTS := $(or $(CHECK),tools layers unit fuzz counts model sim store system chaos)
+	terminal prometheus examples fleet groups page consistency package)
+# How our programs were compiled makes no difference to them.
+ONCE := $(patsubst %,tests/system/test_%.py,package install systemd page prometheus haproxy fleet readme manual)
+PARTS := $(or $(CHECK),tools layers unit fuzz counts model sim store system once chaos)
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)
+scripts = $(foreach t,$1,'$(if $(filter $t,$(WAITING)),waiting,system):python3 -u $t')
 LAYER_CHECK = tests/tools/check-layers $(O) $(foreach l,$(LAYERS) examples,$l:$(subst $() ,$(comma),$(SEES_$l)))
 # Where the tests find the programs, and how slow to expect them.
 export TENURE_BUILD = $(abspath $(P))
@@ -306,7 +309,7 @@ tests: all $(STATES) $(UNIT) $(COUNTS) $(FUZZ) $(STORE_TESTS) $(SIM) $(HELPERS)
 check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
 		$(call part,layers,$(call archives,$(LAYERS))) $(call part,unit,$(UNIT)) $(call part,counts,$(COUNTS)) \
 		$(call part,fuzz,$(FUZZ)) $(call part,sim,$(SIM)) $(call part,store,$(STORE_TESTS)) \
-		$(call part,system,all $(HELPERS)) $(call part,chaos,all $(HELPERS))
+		$(if $(filter system once chaos,$(PARTS)),all $(HELPERS))
 	$(if $(SYSTEM_TESTS),,@echo 'left out: the system tests, which need SQLite and PostgreSQL')
 	@tests/tools/run-tests --logs $(P)/logs \
 		$(call part,tools,$(patsubst %,tools:tests/tools/test_%,tools contributing) 'tools:$(STATES_CHECK)') \
@@ -317,8 +320,8 @@ check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
 		$(call part,counts,'counts:$(COUNTS_CHECK)') \
 		$(call part,sim,$(if $(SIM),'sim:$(call script,tests/sim/check,$(SIM))')) \
 		$(call part,store,$(patsubst %,'store:%',$(call script,tests/store/run,$(STORE_TESTS)))) \
-		$(call part,system,$(patsubst %,'system:python3 -u %',$(filter-out $(WAITING),$(SYSTEM_TESTS))) \
-			$(patsubst %,'waiting:python3 -u %',$(filter $(WAITING),$(SYSTEM_TESTS)))) \
+		$(call part,system,$(call scripts,$(filter-out $(ONCE),$(SYSTEM_TESTS)))) \
+		$(call part,once,$(call scripts,$(filter $(ONCE),$(SYSTEM_TESTS)))) \
 		$(call part,chaos,'tools:python3 -u tests/chaos/test_checker.py' \
 			$(if $(call on,WITH_PGSQL),'chaos:nice python3 -u tests/chaos/chaos.py --check --seed 1'))
 

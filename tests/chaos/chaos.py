@@ -122,7 +122,7 @@ class World:
         self.active = []  # (fault, number, victim, ends at, what ends it)
         self.numbers = itertools.count()
         self.journal = open(results / "faults.jsonl", "w", encoding="ascii")
-        self.stalls = Stalls()
+        self.stalls = Stalls().start()
 
     def init(self):
         config = self.nodes[0].write_config("init.conf", "owner")

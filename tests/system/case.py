@@ -78,6 +78,7 @@ class SystemTest(unittest.TestCase):
 
     def assert_within(self, took_ns, limit_ns, what="too late"):
         """It took less than the limit; on a machine that is busy, not longer beyond that than everything took on it."""
+        self.assertTrue(STALLS.seeing.is_set(), "nothing watches the machine")
         late_ns, times = STALLS.longest(self.begun_at), STALLS.slowest(self.begun_at)
         most_ns = limit_ns * self.patience * times + late_ns
         took, limit, late = (milliseconds(ns) for ns in (took_ns, limit_ns, late_ns))
@@ -259,6 +260,7 @@ def main(at_once=1):
         loader.testNamePatterns = [f"*{word}*" for word in sys.argv[1:]] or None
         tests = list(flatten(loader.loadTestsFromModule(sys.modules["__main__"])))
         result = Result()
+        STALLS.start()
         # The threads live to the end, for processes die with the thread that started them.
         with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
             for kind in dict.fromkeys(type(test) for test in tests):

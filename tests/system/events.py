@@ -20,7 +20,7 @@ def now():
 
 
 class Stalls:
-    """What the machine did to everybody, as stalls.py saw it."""
+    """What the machine did to everybody, as stalls.py saw it, from start() on. No thread survives a fork."""
 
     LATE_NS = 5_000_000  # what is less is no news
     KEPT = 100_000
@@ -28,7 +28,14 @@ class Stalls:
     def __init__(self):
         self.seen = []  # when one that slept went on too late, and how much
         self.slow = collections.deque(maxlen=self.KEPT)  # when, and how many times longer it took to compute
+        self.seeing = threading.Event()
+
+    def start(self):
+        """Returns when it has seen something."""
         threading.Thread(target=self._run, daemon=True).start()
+        if not self.seeing.wait(PATIENCE_S):
+            raise AssertionError("nothing watches the machine")
+        return self
 
     def _run(self):
         command = [sys.executable, "-S", pathlib.Path(__file__).with_name("stalls.py")]
@@ -36,6 +43,7 @@ class Stalls:
             for line in probe.stdout:
                 at, late, cpu, wall = map(int, line.split())
                 self.slow.append((at, wall / cpu))
+                self.seeing.set()
                 if late > self.LATE_NS:
                     self.seen.append((at - late, late))
 
