@@ -107,9 +107,9 @@ class Examples:
         trio.until_counts(self.work.counts())
         return trio.descriptors()
 
-    def test_terms(self):
-        """R13, R15: 50 terms in one process: no watch, subscription or descriptor is left of them"""
-        (replica,) = self.console("a")
+    def terms(self, group, resigned):
+        """50 terms of each in one process: what is open in the first is what is open in the last."""
+        (replica,) = self.console("a", group=group)
         trio = self.trio(replica)
         for term in range(1, TERMS + 1):
             for name in COMPONENTS:
@@ -118,20 +118,36 @@ class Examples:
             if term == 1:
                 before = self.descriptors(trio, 1)
             self.put(self.work.services, **{f"term-{term % 7}": f"10.1.0.{term}:80"})
-            result = replica.ctl("resign", "engine", "--cooldown", "1ms")
-            self.assertEqual(result.returncode, 0, result.stderr)
-        trio.wait("counter", "started", TERMS + 1)
+            for name in resigned:
+                result = replica.ctl("resign", name, "--cooldown", "1ms")
+                self.assertEqual(result.returncode, 0, result.stderr)
+        for name in COMPONENTS:
+            trio.wait(name, "started", TERMS + 1)
         self.assertEqual(self.descriptors(trio, 2), before)
         self.until_equal("after all terms")
         for name in COMPONENTS:
             words = [line.split()[1] for line in trio.logs[name].items]
             self.assertEqual(words, ["started", "stopped"] * TERMS + ["started"], name)
 
+    def test_terms(self):
+        """R13, R15: 50 terms in one process: no watch, subscription or descriptor is left of them"""
+        self.terms("console", ["engine"])
+
+    def test_terms_apart(self):
+        """R13, R15: the same with a lease each: subscribers outlive those they follow, and find them again"""
+        self.terms(None, COMPONENTS)
+
     def test_failed_start(self):
-        """W15: a start that fails yields, and another replica leads; work that fails does so, too"""
+        """W15: a start that fails yields, whichever it is, and another replica leads; work that fails does so, too"""
         first, second = self.console()
-        broken = self.trio(first, services=self.directory / "nowhere")
-        broken.wait("discovery", "yielded", 1)
+        for name in COMPONENTS:
+            mark = first.log.mark()
+            broken = self.trio(first, broken=name)
+            broken.wait(name, "yielded")
+            first.wait_log("reason=yield", after=mark)
+            broken.kill()
+        broken = self.trio(first, broken="discovery")
+        broken.wait("discovery", "yielded")
         trio = self.trio(second)
         trio.wait("counter", "started")
         trio.until_counts("instances=5 runtimes=2")
@@ -141,10 +157,6 @@ class Examples:
         self.work.services.mkdir()
         trio.wait("counter", "started", after=trio.logs["counter"].mark())
         trio.until_counts("instances=0 runtimes=2")
-
-
-class SqliteExamples(Examples, SystemTest):
-    database = SystemTest.sqlite
 
     def test_overflow(self):
         """R13: more changes than the kernel keeps: everything is listed again, in the same term"""
@@ -161,6 +173,10 @@ class SqliteExamples(Examples, SystemTest):
         self.until_equal("after an overflow")
         trio.until_counts("instances=6 runtimes=2")
         self.assertEqual(self.work.terms(), {1})
+
+
+class SqliteExamples(Examples, SystemTest):
+    database = SystemTest.sqlite
 
 
 class PostgresExamples(Examples, PostgresTest):

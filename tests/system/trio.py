@@ -72,16 +72,18 @@ class Console:
 class Trio:
     """A discovery, an engine and a counter at one replica."""
 
-    def __init__(self, replica: Replica, console, components=COMPONENTS, services=None):
+    def __init__(self, replica: Replica, console, components=COMPONENTS, broken=None):
         self.replica = replica
         self.counter = replica.directory / "counter.sock"
         self.logs = {}
         self.processes = {}
         self.arguments = {
-            "discovery": [console.where, services or console.services, replica.directory],
+            "discovery": [console.where, console.services, replica.directory],
             "engine": [console.where, console.runtimes, replica.directory],
             "counter": [console.where, replica.directory],
         }
+        if broken:
+            self.arguments[broken][-2] = "/nowhere"  # a directory, or the counter's database
         for name in components:
             self.logs[name] = Feed(f"log of the {name} at {self.replica.name}")
             self.start(name)
