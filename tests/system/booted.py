@@ -8,8 +8,7 @@ import shutil
 import subprocess
 
 import processes
-import replica
-from replica import until
+from replica import MODE, make, until
 
 HERE = pathlib.Path(__file__).resolve().parent
 TARGET = "--unit=test.target"
@@ -17,7 +16,7 @@ TARGET = "--unit=test.target"
 
 def unavailable():
     """Why there can be no such machine here, or None."""
-    if os.environ.get("TENURE_MODE", "release") not in ("release", "debug"):
+    if MODE not in ("release", "debug"):
         return "the units' sandbox forbids what sanitizers do"
     if os.getuid() != 0:
         return "only root can boot a systemd of its own"
@@ -36,14 +35,7 @@ def unavailable():
 
 def install(directory):
     """The program, as a package would."""
-    mode = os.environ.get("TENURE_MODE", "release")
-    build = replica.BUILD if mode == "release" else replica.BUILD.parent
-    # As it was built: another name for the same place would make the programs anew, under tests that run them.
-    build = os.path.relpath(build, HERE.parents[1])
-    variables = [f"B={build}", f"MODE={mode}", "PREFIX=/usr", "PACKAGES=mine", f"DESTDIR={directory}"]
-    subprocess.run(
-        ["make", "-C", HERE.parents[1], *variables, "install"], check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run(make("PREFIX=/usr", f"DESTDIR={directory}", "install"), check=True, stdout=subprocess.DEVNULL)
 
 
 class Machine:

@@ -21,9 +21,19 @@ BUILD = pathlib.Path(os.environ.get("TENURE_BUILD", HERE.parents[1] / "build"))
 WORKER = HERE.parents[1] / "src/examples/python/worker.py"
 TENURED = BUILD / "tenured"
 TENURECTL = BUILD / "tenurectl"
+MODE = os.environ.get("TENURE_MODE", "release")
 # What the tests use unless they say otherwise: quick, and with room for a busy machine.
 TIMING = {"lease": "2s", "renew": "400ms", "poll": "200ms", "timeout": "400ms"}
 COMPONENT = {"stop_grace": "400ms", "start_timeout": "5s", "cooldown": "1s"}
+
+
+def make(*words):
+    """The command that makes it of what has been built, by the name that it was built with.
+
+    Another name for the same place would make the programs anew, under tests that run them.
+    """
+    build = os.path.relpath(BUILD if MODE == "release" else BUILD.parent, HERE.parents[1])
+    return ["make", "-C", HERE.parents[1], f"B={build}", f"MODE={MODE}", "PACKAGES=mine", *map(str, words)]
 
 
 def section(name, values):

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`make demo`: it ends well, leaves nothing behind, and would notice if what it says did not hold."""
+"""`make demo`: it ends well, says what README.md shows, leaves nothing behind, and would notice what did not hold."""
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -15,9 +16,8 @@ import postgres
 import processes
 from case import main
 from demo_beats import Beats
+from replica import BUILD, HERE, make
 
-HERE = pathlib.Path(__file__).resolve().parent
-BUILD = pathlib.Path(os.environ.get("TENURE_BUILD", HERE.parents[1] / "build"))
 SECONDS = 30  # that it may take
 # It beats whether it may or not, and ends for nobody.
 CARELESS_WORKER = f"""#!{sys.executable} -S
@@ -31,6 +31,10 @@ while True:
 """
 
 
+def figureless(text):
+    return [re.sub(r"[\d.,]*\d", "#", line) for line in text.splitlines()]
+
+
 class DemoTest(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory(prefix="t-")  # pylint: disable=consider-using-with
@@ -39,9 +43,10 @@ class DemoTest(unittest.TestCase):
         self.directory.chmod(0o755)
         self.figures = []
 
-    def start(self, *words, build=BUILD):
+    def start(self, *command, build=BUILD):
         environment = {**os.environ, "TMPDIR": str(self.directory), "TENURE_BUILD": str(build)}
-        return processes.spawn([HERE / "demo", *words], env=environment, stdout=subprocess.PIPE, text=True)
+        command = command or [HERE / "demo"]
+        return processes.spawn(command, env=environment, stdout=subprocess.PIPE, text=True)
 
     def left_behind(self):
         """Processes that were started by the demo: all of them have our directory as TMPDIR."""
@@ -56,8 +61,9 @@ class DemoTest(unittest.TestCase):
         return found + list(self.directory.glob("tenure-demo-*"))
 
     def play(self, *words):
+        """What it said."""
         begun_s = time.monotonic()
-        with self.start(*words) as demo:
+        with self.start(*make("--silent", *words, "demo")) as demo:
             text = demo.communicate(timeout=120)[0]
         took_s = time.monotonic() - begun_s
         self.assertEqual(demo.returncode, 0, text)
@@ -66,15 +72,21 @@ class DemoTest(unittest.TestCase):
         self.assertIn("at no time did two hold one component", text)
         self.assertNotIn("\033", text)
         self.assertEqual(self.left_behind(), [])
+        return text
 
     def test_sqlite(self):
-        """The demo ends well on SQLite"""
-        self.play()
+        """The demo ends well on SQLite, and says line by line what README.md shows, but for the figures"""
+        said = iter(figureless(self.play()))
+        section = (HERE.parents[1] / "README.md").read_text().split("## What the demo shows")[1]
+        shown = [line for line in figureless(section.split("```")[1]) if line not in ("", "…")]
+        self.assertGreater(len(shown), 10)
+        for line in shown:
+            self.assertIn(line, said)  # after the one before
 
     @unittest.skipUnless(postgres.available(), "no PostgreSQL is installed")
     def test_postgresql(self):
         """The demo ends well on PostgreSQL"""
-        self.play("--store", "postgresql")
+        self.play("STORE=postgresql")
 
     def test_interrupted(self):
         """Ctrl-C ends all of it and leaves nothing behind"""

@@ -14,7 +14,6 @@ import replica
 from case import SystemTest, main
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-MODE = os.environ.get("TENURE_MODE", "release")
 COMPLETION = TOP / "conf/completion"
 PROGRAM = r"""
 #include <poll.h>
@@ -48,13 +47,10 @@ def run(*command, **options):
     return result.stdout
 
 
-@unittest.skipUnless(MODE in ("release", "debug"), f"what is installed is not built with MODE={MODE}")
+@unittest.skipUnless(replica.MODE in ("release", "debug"), f"what is installed is not built with {replica.MODE}")
 class InstallTest(SystemTest):
     def make(self, target, *variables):
-        build = replica.BUILD if MODE == "release" else replica.BUILD.parent
-        # As it was built: another name for the same place would make the programs anew, under tests that run them.
-        settings = (f"B={os.path.relpath(build, TOP)}", f"MODE={MODE}", "PACKAGES=mine", f"DESTDIR={self.root}")
-        run("make", "-C", TOP, *settings, target, *variables)
+        run(*replica.make(f"DESTDIR={self.root}", *variables, target))
 
     def files(self):
         return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir())

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The Debian packages under a real systemd: installed, started, upgraded, purged."""
+"""The Debian packages under a real systemd: installed, started, upgraded, purged, and used as README.md says."""
 
 import json
 import os
@@ -13,6 +13,7 @@ import unittest
 from booted import Machine, unavailable
 from case import main
 from replica import until
+from test_readme import blocks
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PACKAGES = ("tenure", "libtenure0", "libtenure-dev")
@@ -22,6 +23,12 @@ driver = sqlite
 path = /var/lib/tenure/tenure.db
 [component:engine]
 """
+# As the package of a server leaves it; the network is not this machine's own.
+SERVER = """cd /usr/lib/postgresql && version=$(ls | tail -n 1)
+[ -d /etc/postgresql/$version/main ] || pg_createcluster $version main
+echo "listen_addresses = ''" >>/etc/postgresql/$version/main/postgresql.conf
+systemctl start postgresql@$version-main"""
+APT_GET = '#!/bin/sh\n[ "$1" = update ] || exec /usr/bin/apt-get "$@"\n'
 # What a package may leave, or the machine writes by itself.
 NOT_OURS = ("/var/lib/dpkg", "/var/cache", "/var/log", "/var/lib/systemd", "/proc", "/sys", "/dev", "/tmp", "/packages")
 
@@ -53,14 +60,20 @@ def build(directory):
 class PackageTest(unittest.TestCase):
     seconds = 400
 
+    @classmethod
+    def setUpClass(cls):
+        directory = tempfile.TemporaryDirectory(prefix="t-")  # pylint: disable=consider-using-with
+        cls.addClassCleanup(directory.cleanup)
+        cls.packages = pathlib.Path(directory.name)
+        build(cls.packages)
+
     def setUp(self):
         directory = tempfile.TemporaryDirectory(prefix="t-")  # pylint: disable=consider-using-with
         self.addCleanup(directory.cleanup)
         self.directory = pathlib.Path(directory.name)
-        build(self.directory / "build")
         packages = self.directory / "added/packages"
         packages.mkdir(parents=True)
-        for package in (self.directory / "build").glob("*.deb"):
+        for package in self.packages.glob("*.deb"):
             shutil.copy(package, packages)
         self.machine = Machine(self.directory / "machine", self.directory / "added")
         self.addCleanup(self.machine.halt)
@@ -113,6 +126,16 @@ class PackageTest(unittest.TestCase):
         self.assertTrue({"/etc/tenure/tenured.conf", "/var/lib/tenure/tenure.db"} <= self.files())
         self.sh(f"dpkg --purge {' '.join(PACKAGES)}")
         self.assertEqual({path for path in self.files() - before if "tenure" in path}, set())
+
+    def test_readme(self):
+        """README: the commands of the service, to the fail-over; PostgreSQL and apt's lists are there before"""
+        self.sh(SERVER)
+        self.machine.write("/usr/local/bin/apt-get", APT_GET, 0o755)
+        said = [self.sh(f"cd /packages\n{block}") for block in blocks("A service on Debian 12, with PostgreSQL")]
+        self.assertRegex(said[-2], r"\nengine +leader +a +1 .* working +ok +")
+        self.assertRegex(said[-1], r"\nengine +leader +b +2 .* working +ok +")
+        self.assertEqual(self.machine.show("tenured", "ActiveState"), "inactive")
+        self.assertEqual(self.machine.run("systemctl", "--failed", "--plain", "--no-legend"), "")
 
 
 if __name__ == "__main__":

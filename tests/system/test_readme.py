@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of README.md: they run one after the other, and do what it says."""
+"""The commands of README.md: they run one after the other, and do what it says; its figures are those measured."""
 
 import os
 import pathlib
@@ -15,13 +15,14 @@ from replica import until
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("TENURE_BUILD", TOP / "build"))
+README = (TOP / "README.md").read_text()
 MIGRATION = "Coming from a `leader_leases` table in your process"
 MARK = "-- block --"
 
 
 def blocks(section="Five minutes", language="sh"):
     """The commands of the section, a text each."""
-    text = re.search(rf"^## {re.escape(section)}$(.*?)^## ", (TOP / "README.md").read_text(), re.M | re.S).group(1)
+    text = re.search(rf"^## {re.escape(section)}$(.*?)^## ", README, re.M | re.S).group(1)
     found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, re.M | re.S)
     return [re.sub(rf"^{indent}", "", block, flags=re.M) for indent, block in found]
 
@@ -65,11 +66,21 @@ class ReadmeTest(unittest.TestCase):
         self.tour("sh")
 
     def test_all_are_run(self):
-        """Every block of commands is in a section that is tried: here, or by `make newcomer`"""
-        found = re.findall(r"^ *```(?:sh|sql|ini)$", (TOP / "README.md").read_text(), re.M)
+        """Every block of commands is in a section that is tried: here, by test_package, by test_demo and .ci/run"""
+        found = re.findall(r"^ *```(?:sh|sql|ini)$", README, re.M)
         tried = [("Five minutes", "sh"), ("A service on Debian 12, with PostgreSQL", "sh"), ("Fenced writes", "sql")]
         tried += [(MIGRATION, "sql"), (MIGRATION, "ini")]
-        self.assertEqual(len(found), sum(len(blocks(*section)) for section in tried))
+        first, *_ = re.findall(r"^```sh\n(.*?)^```$", README, re.M | re.S)
+        self.assertEqual([line.split("#")[0].strip() for line in first.splitlines()], ["make demo", "make check"])
+        self.assertEqual(len(found), 1 + sum(len(blocks(*section)) for section in tried))
+
+    def test_figures(self):
+        """What the comparison says was measured is what was"""
+        section = re.search(r"^## How it compares$(.*?)^## ", README, re.M | re.S).group(1)
+        results = (TOP / "tests/bench/RESULTS.md").read_text()
+        figures = re.findall(r"[\d.,]+ \[[\d.,]+ – [\d.,]+\]", section)
+        self.assertGreater(len(figures), 5)
+        self.assertEqual([figure for figure in figures if figure not in results], [])
 
 
 class MigrationTest(PostgresTest):
