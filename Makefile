@@ -290,7 +290,7 @@ SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filte
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # They wait for the most part, and run beside the others.
 WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme languages pooler mariadb_scenarios \
-	terminal prometheus examples fleet groups page consistency package)
+	terminal prometheus examples fleet groups page consistency package manual)
 # How our programs were compiled makes no difference to them.
 ONCE := $(patsubst %,tests/system/test_%.py,package install systemd page prometheus haproxy fleet readme manual)
 PARTS := $(or $(CHECK),tools layers unit fuzz counts model sim store system once chaos)
