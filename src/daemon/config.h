@@ -83,6 +83,7 @@ struct config {
 	char *admin_group;  // who may manage the fleet besides root and the daemon's own user; NULL: nobody
 	gid_t admin_gid;    // (gid_t)-1 where admin_group is NULL
 	enum log_level log_level;
+	bool patient; // not "urgent": others of this host may go first
 	struct config_store store;
 	struct config_http http;
 	struct config_component *components; // in the file's order

@@ -24,6 +24,7 @@ static const struct config_option options[] = {
 	{CONFIG_TENURE, "socket_group", &config_group, FIELD(socket_group), .fallback = NULL},
 	{CONFIG_TENURE, "admin_group", &config_group, FIELD(admin_group), .fallback = NULL},
 	{CONFIG_TENURE, "log_level", &config_level, FIELD(log_level), .fallback = "info"},
+	{CONFIG_TENURE, "urgent", &config_unless, FIELD(patient), .fallback = "no"},
 
 	{CONFIG_STORE, "driver", &config_driver, FIELD(store.driver), .fallback = NULL},
 	{CONFIG_STORE, "conninfo", &config_conninfo, FIELD(store.conninfo), .driver = "postgresql"},

@@ -2,9 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon's start: no waiting for a tick, and none for the database."""
 
+import os
+import pathlib
+import re
+import shutil
+import unittest
+
 from case import PostgresTest, main
 from events import milliseconds, now
-from replica import until
+from replica import MODE, Memory, until
 
 STARTS = 7
 GRANTED_WITHIN_NS = 200_000_000
@@ -61,6 +67,37 @@ class StartTest(PostgresTest):
         self.assert_within(granted.at - appeared, LEASE_NS * 3 // 2)
         self.assertEqual(replica.status()["error"], "")
         self.figure(f"ready after {ready:.0f} ms, leads {milliseconds(granted.at - appeared):.0f} ms after the server")
+
+    def urgent(self, user=None):
+        """Of a daemon that is to be urgent and leads: the nice values of its threads, and what it has locked."""
+        replica = self.replica("a", Memory(), tenure={"urgent": "yes", "socket_mode": "0666"})
+        if user:
+            shutil.chown(replica.run_dir, user)
+            shutil.chown(replica.directory, user)
+        replica.start(user=user)
+        self.client(replica, "engine").wait("granted")
+        tasks = (pathlib.Path("/proc") / str(replica.pid) / "task").iterdir()
+        nice = {int((task / "stat").read_text().rpartition(")")[2].split()[16]) for task in tasks}
+        status = (pathlib.Path("/proc") / str(replica.pid) / "status").read_text()
+        return replica, nice, int(re.search(r"^VmLck:\s*(\d+) kB", status, re.M)[1])
+
+    @unittest.skipUnless(os.getuid() == 0, "only root may")
+    def test_urgent(self):
+        """W8: urgent = yes: no thread of it gives way, and its memory is locked"""
+        replica, nice, locked_kb = self.urgent()
+        self.assertEqual(nice, {-20})
+        if MODE not in ("asan", "tsan"):  # they forbid locking
+            self.assertGreater(locked_kb, 1000)
+        self.assertFalse([line for line in replica.log.items if " urgent " in line])
+
+    @unittest.skipUnless(os.getuid() == 0, "only root can be another user")
+    def test_urgent_forbidden(self):
+        """W8: where the system does not allow it, that is logged, and it leads without"""
+        replica, nice, locked_kb = self.urgent("nobody")
+        self.assertEqual((nice, locked_kb), ({os.nice(0)}, 0))
+        replica.wait_log("warning urgent", "LimitNICE=-20")
+        if MODE not in ("asan", "tsan"):
+            replica.wait_log("warning urgent", "LimitMEMLOCK=infinity")
 
     def test_two_starts_on_one_directory(self):
         """One daemon per runtime directory: the second says so and leaves the first alone"""

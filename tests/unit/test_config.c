@@ -20,6 +20,7 @@ START_TEST(what_is_left_out_has_its_default)
 	ck_assert_ptr_null(config->socket_group);
 	ck_assert(config->socket_gid == (gid_t)-1);
 	ck_assert_int_eq(config->log_level, LOG_LEVEL_INFO);
+	ck_assert(config->patient);
 	ck_assert_str_eq(config->store.driver, "memory");
 	ck_assert_ptr_null(config->store.conninfo);
 	ck_assert_ptr_null(config->store.path);
@@ -55,6 +56,7 @@ START_TEST(what_is_there_is_taken)
 					  "socket_mode = 600\n"
 					  "socket_group = root\n"
 					  "log_level = debug\n"
+					  "urgent = yes\n"
 					  "admin_group = daemon\n"
 					  "[store]\n"
 					  "driver = sqlite\n"
@@ -84,6 +86,7 @@ START_TEST(what_is_there_is_taken)
 	ck_assert_str_eq(config->socket_group, "root");
 	ck_assert_uint_eq(config->socket_gid, 0);
 	ck_assert_int_eq(config->log_level, LOG_LEVEL_DEBUG);
+	ck_assert(!config->patient);
 	ck_assert_str_eq(config->store.path, "/var/lib/a=b.db");
 	ck_assert_int_eq(config->store.lease_ns, 60 * NS_PER_S);
 	ck_assert_int_eq(config->store.renew_ns, 9 * NS_PER_S);
@@ -318,7 +321,7 @@ START_TEST(the_dump_is_the_same_configuration)
 	check_round_trip(load_good(LEAST));
 	check_round_trip(load_good(
 		"[tenure]\nnode = %H-1\nruntime_dir = \"/tmp/a ;b\"\nsocket_mode = 0\n"
-		"socket_group = root\nadmin_group = root\nlog_level = error\n"
+		"socket_group = root\nadmin_group = root\nlog_level = error\nurgent = yes\n"
 		"[store]\ndriver = sqlite\npath = \"/x/\"\"y\"\" \"\nlease = 777ms\nhistory_count = 1\nhistory_age = "
 		"36h\n"
 		"[component:b]\nusers = root, 17\ngroups = root\ncandidate = no\npriority = 7\nprefer_after = 90s\n"
@@ -341,6 +344,7 @@ START_TEST(the_dump_says_what_was_meant)
 			       "socket_mode = 0660\n"
 			       "socket_group = root\n"
 			       "log_level = info\n"
+			       "urgent = no\n"
 			       "\n"
 			       "[store]\n"
 			       "driver = sqlite\n"

@@ -184,6 +184,7 @@ static const struct bad bads[] = {
 	{"[tenure]\nsocket_group = no-such-group\n" STORE ENGINE, 2, "[tenure] socket_group",
 		.says = {"no group \"no-such-group\""}},
 	{"[tenure]\nsocket_group = 4294967295\n" STORE ENGINE, 2, "[tenure] socket_group", .says = {"no group"}},
+	{"[tenure]\nurgent = very\n" STORE ENGINE, 2, "[tenure] urgent", .says = {"\"very\"", "yes or no"}},
 	{"[tenure]\nlog_level = loud\n" STORE ENGINE, 2, "[tenure] log_level",
 		.says = {"error, warning, info or debug"}},
 

@@ -471,8 +471,9 @@ START_TEST(what_takes_a_restart_stays)
 {
 	struct config *config = load_good("[tenure]\nnode = one\nsocket_mode = 0600\n" STORE "[component:a]\n");
 	config = follow(config, "[tenure]\nnode = two\nsocket_mode = 0660\nlog_level = debug\nsocket_group = root\n"
+				"urgent = yes\n"
 				"[store]\ndriver = sqlite\npath = /x\ntimeout = 1s\n[component:a]\ncooldown = 1s\n");
-	ck_assert_str_eq(report.restart, "node,socket_mode,socket_group,driver,path,timeout");
+	ck_assert_str_eq(report.restart, "node,socket_mode,socket_group,urgent,driver,path,timeout");
 	ck_assert_str_eq(config->node, "one");
 	ck_assert_uint_eq(config->socket_mode, 0600);
 	ck_assert_ptr_null(config->socket_group);
