@@ -35,6 +35,8 @@
 #define CANDIDATE_SESSIONS 1000
 #define INIT_TIMEOUT_NS (10 * NS_PER_S)
 #define PATIENCE_MS 100
+// So many exchanges wait for one server that has accepted a connection and is slow to greet.
+#define GREETING_TIMEOUTS 5
 
 // The statements of an exchange in their order, then those of a new connection.
 enum statement {
@@ -95,14 +97,17 @@ struct store_link {
 	char *names_array;
 	PQconninfoOption *options; // what the user's conninfo says
 	char timeouts[TIMEOUT_TEXTS][OPTION_TEXT_SIZE];
-	PGconn *connection; // NULL: not connected
-	bool ended;         // the server said so
-	bool read_only;     // the server, or it was when last looked
-	bool pooled;        // something in between lets several server processes answer
-	bool settled;       // an exchange went well
-	bool keeps;         // the server's process has our statements
-	bool forgetful;     // or another one answered: there is a pooler that is not told apart at once
-	bool warned;        // of that
+	PGconn *connection;               // NULL: not connected
+	bool connecting;                  // not yet: the next exchange goes on with it
+	PostgresPollingStatusType polled; // what it waits for meanwhile
+	size_t waited;                    // exchanges that it took
+	bool ended;                       // the server said so
+	bool read_only;                   // the server, or it was when last looked
+	bool pooled;                      // something in between lets several server processes answer
+	bool settled;                     // an exchange went well
+	bool keeps;                       // the server's process has our statements
+	bool forgetful;                   // or another one answered: there is a pooler that is not told apart at once
+	bool warned;                      // of that
 	uint64_t connections;
 	uint32_t granted[TRIM_COMPONENTS]; // leases whose history is to be trimmed by the next exchange
 	size_t granted_count;
@@ -203,6 +208,7 @@ static void disconnect(struct store_link *link)
 {
 	PQfinish(link->connection);
 	link->connection = NULL;
+	link->connecting = false;
 	link->ended = false;
 	link->pooled = false;
 	link->settled = false;
@@ -266,25 +272,43 @@ static void fail_connecting(struct store_link *link, struct store_answer *answer
 	free(message);
 }
 
-static bool await_connection(struct store_link *link, struct store_answer *answer)
+// Begun anew each time, a server that takes longer than the timeout to start a process would never be reached, and be
+// given more of them to start. Where there are others, they are tried.
+static void fail_in_time(struct store_link *link, struct store_answer *answer)
 {
 	static const struct pg_error silent = {"", EXCHANGE_UNAVAILABLE, true, NULL};
-	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
-	while (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING) {
-		if (!wait_for(link, status == PGRES_POLLING_READING ? POLLIN : POLLOUT)) {
-			link->first_host++;
-			fail(link, answer, &silent, "no connection within the timeout");
+	static const struct pg_error slow = {"", EXCHANGE_UNAVAILABLE, false, NULL};
+	bool accepted = PQstatus(link->connection) != CONNECTION_STARTED;
+	link->connecting = accepted && link->host_count == 1 && ++link->waited < GREETING_TIMEOUTS;
+	if (!link->connecting)
+		link->first_host++;
+	fail(link, answer, link->connecting ? &slow : &silent, "no connection within the timeout");
+}
+
+static bool await_connection(struct store_link *link, struct store_answer *answer)
+{
+	static const struct pg_error slow = {"", EXCHANGE_UNAVAILABLE, false, NULL};
+	while (link->polled == PGRES_POLLING_READING || link->polled == PGRES_POLLING_WRITING) {
+		if (!wait_for(link, link->polled == PGRES_POLLING_READING ? POLLIN : POLLOUT)) {
+			fail_in_time(link, answer);
 			return false;
 		}
-		status = PQconnectPoll(link->connection);
+		link->polled = PQconnectPoll(link->connection);
 	}
-	if (status == PGRES_POLLING_OK)
+	link->connecting = false;
+	if (link->polled != PGRES_POLLING_OK) {
+		fail_connecting(link, answer);
+		return false;
+	}
+	// The first questions take a new process a while as well, and have the next exchange for it.
+	if (link->waited == 0 || link->call->deadline_at - clock_now_ns() > link->config->timeout_ns / 2)
 		return true;
-	fail_connecting(link, answer);
+	link->connecting = true;
+	fail(link, answer, &slow, "connecting took the whole timeout");
 	return false;
 }
 
-static bool connect_server(struct store_link *link, struct store_answer *answer)
+static bool start_connecting(struct store_link *link, struct store_answer *answer)
 {
 	static const struct pg_error no_memory = {"", EXCHANGE_UNAVAILABLE, true, NULL};
 	struct parameters parameters;
@@ -302,6 +326,15 @@ static bool connect_server(struct store_link *link, struct store_answer *answer)
 		fail_connecting(link, answer);
 		return false;
 	}
+	link->polled = PGRES_POLLING_WRITING;
+	link->waited = 0;
+	return true;
+}
+
+static bool connect_server(struct store_link *link, struct store_answer *answer)
+{
+	if (!link->connecting && !start_connecting(link, answer))
+		return false;
 	if (!await_connection(link, answer))
 		return false;
 	PQsetnonblocking(link->connection, 1);
@@ -884,8 +917,13 @@ static bool connect_and_look(struct store_link *link, struct store_answer *answe
 	// Nothing of the exchange was sent.
 	if (answer->reply->outcome == EXCHANGE_UNKNOWN)
 		answer->reply->outcome = EXCHANGE_UNAVAILABLE;
-	link->broken = true;
+	link->broken = !link->connecting;
 	return false;
+}
+
+static bool is_connected(const struct store_link *link)
+{
+	return link->connection && !link->connecting;
 }
 
 // The last moment to leave it.
@@ -902,7 +940,7 @@ static bool is_in_time(struct store_link *link, struct store_answer *answer)
 // So that a connection that ended while nobody looked costs a reconnection and not an exchange.
 static void drop_if_dead(struct store_link *link)
 {
-	if (!link->connection)
+	if (!is_connected(link))
 		return;
 	bool alive = true;
 	struct pollfd input = {.fd = PQsocket(link->connection), .events = POLLIN};
@@ -951,7 +989,7 @@ static void warn_of_pooler(struct store_link *link, struct store_answer *answer)
 
 static bool carry_out(struct store_link *link, struct store_answer *answer, const bool wanted[static STATEMENTS])
 {
-	return (link->connection || connect_and_look(link, answer)) && keep_statements(link, answer) &&
+	return (is_connected(link) || connect_and_look(link, answer)) && keep_statements(link, answer) &&
 	       is_in_time(link, answer) && round_trip(link, link->call->request, answer, wanted);
 }
 
@@ -968,7 +1006,7 @@ static void postgresql_exchange(struct store_link *link, const struct store_call
 	link->announced = call->request->session;
 	choose(link, call->request, wanted);
 	drop_if_dead(link);
-	bool connected = link->connection;
+	bool connected = is_connected(link);
 	bool done = carry_out(link, answer, wanted);
 	if (done && link->reread)
 		done = round_trip(link, call->request, answer, report);
@@ -993,13 +1031,13 @@ static void postgresql_exchange(struct store_link *link, const struct store_call
 
 static int postgresql_hint_fd(struct store_link *link)
 {
-	return link->connection ? PQsocket(link->connection) : -1;
+	return is_connected(link) ? PQsocket(link->connection) : -1;
 }
 
 static bool postgresql_take_hint(struct store_link *link)
 {
 	drop_if_dead(link);
-	if (!link->connection)
+	if (!is_connected(link))
 		return true;
 	char own[UUID_TEXT_SIZE];
 	uuid_format(&link->announced, own);

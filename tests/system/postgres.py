@@ -238,6 +238,7 @@ class Proxy:
         self.selector = selectors.DefaultSelector()
         self.wake_read, self.wake_write = socket.socketpair()
         self.peers = {}
+        self.accepted = 0
         self.commands = []
         self.selector.register(self.wake_read, selectors.EVENT_READ)
         self.selector.register(self.listener, selectors.EVENT_READ)
@@ -299,6 +300,7 @@ class Proxy:
 
     def _accept(self):
         client = self.listener.accept()[0]
+        self.accepted += 1
         try:
             server = socket.create_connection(("127.0.0.1", self.target_port))
         except OSError:
