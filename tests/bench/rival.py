@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
 KEY = "engine"
 
@@ -155,7 +156,29 @@ def leader_leases(where, lease_s, work):
         time.sleep(lease_s / 3)
 
 
-KINDS = {"elect": etcd_elect, "kazoo": kazoo, "advisory": advisory, "jdbc": jdbc, "leader_leases": leader_leases}
+def primary(where, _lease_s, work):
+    """What Patroni answers to a load balancer decides, asked ten times a second."""
+    while True:
+        try:
+            with urllib.request.urlopen(f"{where}/primary", timeout=1):
+                leads = True
+        except OSError:
+            leads = False
+        if not leads:
+            work.kill()
+        elif not work.process:
+            work.start()
+        time.sleep(0.1)
+
+
+KINDS = {
+    "elect": etcd_elect,
+    "kazoo": kazoo,
+    "advisory": advisory,
+    "jdbc": jdbc,
+    "leader_leases": leader_leases,
+    "primary": primary,
+}
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
