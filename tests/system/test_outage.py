@@ -107,21 +107,6 @@ class OutageTest(PostgresTest):
         self.figure(f"next leader {milliseconds(now() - thawed_at):.0f} ms after the server goes on")
         self.assert_probes(probers)
 
-    def test_slow_greeting(self):
-        """R7, R12: a server that takes longer than the timeout to greet is waited for, not begun with anew"""
-        proxy = Proxy(self.server.port)
-        self.addCleanup(proxy.close)
-        store = self.database()
-        self.replica("init", store)
-        proxy.hold()  # the kernel accepts
-        replica = self.replica("a", store.through(proxy.port)).start()
-        client = self.client(replica, "engine")
-        replica.wait_log("within the timeout")
-        until(lambda: now() > replica.started_at + 3 * TIMEOUT_NS, "more timeouts than one")
-        proxy.release()
-        client.wait("granted")
-        self.assertEqual(proxy.accepted, 1)
-
     def test_black_hole(self):
         """W8, W3: traffic swallowed, nothing closed: revoked in time, another leads, and what was held comes late"""
         proxy = Proxy(self.server.port)

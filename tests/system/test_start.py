@@ -10,11 +10,13 @@ import unittest
 
 from case import PostgresTest, main
 from events import milliseconds, now
+from postgres import Proxy
 from replica import MODE, Memory, until
 
 STARTS = 7
 GRANTED_WITHIN_NS = 200_000_000
 LEASE_NS = 2_000_000_000
+TIMEOUT_NS = 400_000_000
 
 
 class StartTest(PostgresTest):
@@ -67,6 +69,21 @@ class StartTest(PostgresTest):
         self.assert_within(granted.at - appeared, LEASE_NS * 3 // 2)
         self.assertEqual(replica.status()["error"], "")
         self.figure(f"ready after {ready:.0f} ms, leads {milliseconds(granted.at - appeared):.0f} ms after the server")
+
+    def test_slow_greeting(self):
+        """R7, R12: a server that takes longer than the timeout to greet is waited for, not begun with anew"""
+        proxy = Proxy(self.server.port)
+        self.addCleanup(proxy.close)
+        store = self.database()
+        self.replica("init", store)
+        proxy.hold()  # the kernel accepts
+        replica = self.replica("a", store.through(proxy.port)).start()
+        client = self.client(replica, "engine")
+        replica.wait_log("within the timeout")
+        until(lambda: now() > replica.started_at + 3 * TIMEOUT_NS, "more timeouts than one")
+        proxy.release()
+        client.wait("granted")
+        self.assertEqual(proxy.accepted, 1)
 
     def urgent(self, user=None):
         """Of a daemon that is to be urgent and leads: the nice values of its threads, and what it has locked."""
