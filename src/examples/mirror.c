@@ -12,6 +12,15 @@
 
 #include "sql.h"
 
+// What is one name on every database, fits into its column, and is one word of a line.
+static int is_name(const char *name)
+{
+	for (const char *at = name; *at; at++)
+		if (*at <= ' ' || *at > '~' || (*at >= 'A' && *at <= 'Z'))
+			return 0;
+	return strlen(name) <= MIRROR_NAME_MAX;
+}
+
 // The first line of the file; below 0 where there is none, or one that no database would take.
 static int read_text(const char *directory, const char *name, char text[MIRROR_TEXT_SIZE])
 {
@@ -49,6 +58,8 @@ static int insert(struct mirror *m, const char *name, char *text)
 static int put(struct mirror *m, const char *name)
 {
 	char text[MIRROR_TEXT_SIZE];
+	if (!is_name(name))
+		return 0;
 	if (sql_do(m->sql, m->remove, &name, 1) < 0)
 		return -1;
 	return read_text(m->directory, name, text) < 0 ? 0 : insert(m, name, text);
@@ -84,6 +95,8 @@ static void tell(struct mirror *m, const char *name)
 {
 	char line[FEED_LINE_SIZE], text[MIRROR_TEXT_SIZE];
 	const char *values[MIRROR_VALUES_MAX + 1];
+	if (!is_name(name))
+		return;
 	int there = read_text(m->directory, name, text) == 0 && m->derive(name, text, values) > 0;
 	snprintf(line, sizeof line, "%s %s\n", there ? "put" : "gone", name);
 	feed_send(&m->feed, line);

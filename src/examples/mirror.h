@@ -7,6 +7,7 @@
 #include "listwatch.h"
 #include "worker.h"
 
+#define MIRROR_NAME_MAX 250
 #define MIRROR_TEXT_SIZE 251
 #define MIRROR_VALUES_MAX 4
 

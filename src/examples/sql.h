@@ -27,7 +27,9 @@ struct sql {
 	const struct sql_driver *driver;
 };
 
-/* sqlite:FILE, postgresql:CONNINFO or mysql:OPTION-FILE. Nothing waits for longer than about a second. */
+/* sqlite:FILE, postgresql:CONNINFO or mysql:OPTION-FILE. What the server can end, it ends within two seconds;
+   one that itself stands still is waited for, and ends nothing: a worker that has to be sure runs under
+   `tenurectl run`, which kills it before the deadline. */
 struct sql *sql_open(const char *where);
 int sql_do(struct sql *sql, const char *text, const char *const values[], int count);
 int sql_query(struct sql *sql, const char *text, sql_row *row, void *data);

@@ -150,10 +150,23 @@ class ConsistencyTest(PostgresTest):
 
     def kill(self, trio):
         """A worker of it, which comes back as under systemd."""
-        name = self.chance.choice(COMPONENTS)
-        processes.send(trio.processes[name].pid, processes.signal.SIGKILL)
-        trio.processes[name].wait()
-        trio.start(name)
+        self.end(trio, [self.chance.choice(COMPONENTS)])
+
+    def crash(self, trio):
+        """All of the replica at once, which comes back."""
+        trio.replica.kill()
+        self.end(trio, COMPONENTS, trio.replica)
+
+    @staticmethod
+    def end(trio, names, replica=None):
+        for name in names:
+            processes.send(trio.processes[name].pid, processes.signal.SIGKILL)
+        for name in names:
+            trio.processes[name].wait()
+        if replica:
+            replica.start()
+        for name in names:
+            trio.start(name)
 
     def freeze(self, trio):
         """The whole replica: it does not know, when it goes on, how long that was."""
@@ -216,9 +229,10 @@ class ConsistencyTest(PostgresTest):
 
     def test_elected(self):
         """R13, W6: instances change, leaders are killed, frozen, moved: nothing stale, tables and counts are right"""
-        found = self.story(True, (self.kill, self.freeze, self.move))
+        found = self.story(True, (self.kill, self.crash, self.freeze, self.move))
         self.assertEqual((found.unfenced, found.stale, found.back), (0, 0, 0))
         self.assertGreater(found.terms, 1)
+        self.assertGreater(min(found.trouble.values()), 0)
         self.assertTrue(found.equal, "tables equal directories")
         self.assertTrue(found.counted, "counts equal rows")
         # A deletion that comes too late would have been seen.
@@ -228,7 +242,8 @@ class ConsistencyTest(PostgresTest):
 
     def test_not_elected(self):
         """The same where every replica works: they are in one another's way"""
-        self.assertGreater(self.story(False, (self.kill, self.freeze)).failed, 0, "what is the election for?")
+        found = self.story(False, (self.kill, self.freeze))
+        self.assertGreater(found.failed, 0, "what is the election for?")
 
     @classmethod
     def tearDownClass(cls):
@@ -250,7 +265,10 @@ def report(elected, every):
     )
     rows = [
         ("changes", lambda found: f"{found.changes:,}"),
-        ("leaders killed, frozen, moved", lambda found: ", ".join(map(str, found.trouble.values()))),
+        ("leading workers killed", lambda found: found.trouble["kill"]),
+        ("leading replicas killed", lambda found: found.trouble.get("crash", "")),
+        ("leading replicas frozen beyond the lease", lambda found: found.trouble["freeze"]),
+        ("moved by an operator", lambda found: found.trouble.get("move", "")),
         ("terms", lambda found: f"{found.terms:,}"),
         ("rows written a change", lambda found: f"{found.writes / found.changes:.2f}"),
         ("transactions that failed", lambda found: f"{found.failed:,}"),

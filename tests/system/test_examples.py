@@ -3,6 +3,7 @@
 """The workers of src/examples on SQLite, PostgreSQL and MariaDB: discovery, engine and counter."""
 
 import os
+import pathlib
 import shutil
 import unittest
 
@@ -13,7 +14,7 @@ from test_mariadb_scenarios import OnMariaDB
 from trio import COMPONENTS, Console, Trio
 
 TERMS = 50
-QUEUED = 16384  # fs.inotify.max_queued_events, or more
+QUEUED = int(pathlib.Path("/proc/sys/fs/inotify/max_queued_events").read_text())
 
 
 class Examples:
@@ -157,6 +158,19 @@ class Examples:
         self.work.services.mkdir()
         trio.wait("counter", "started", after=trio.logs["counter"].mark())
         trio.until_counts("instances=0 runtimes=2")
+
+    def test_names(self):
+        """R13: files whose names no table or no line could hold are left out, and disturb nobody"""
+        (replica,) = self.console("a")
+        trio = self.trio(replica)
+        trio.wait("counter", "started", 1)
+        for name in ("Web-1", "web-1 ", "n" * 255, "a\nput b", "\u00e9-1"):
+            self.put(self.work.services, **{name: "10.0.0.8:80"})
+        self.put(self.work.services, **{"last-1": "10.0.0.9:80"})
+        trio.until_counts("instances=6 runtimes=2")
+        names = {row[0] for row in self.work.execute("SELECT name FROM instances")}
+        self.assertEqual(names, {"last-1", *(f"web-{n}" for n in range(5))})
+        self.assertEqual(self.work.terms(), {1})
 
     def test_overflow(self):
         """R13: more changes than the kernel keeps: everything is listed again, in the same term"""

@@ -254,10 +254,12 @@ class Scenarios:
         self.assertGreater(until(lambda: daemon.ends, "the end of the connection")[0], over.at)
 
     def test_page_says_no(self):
-        """W7: another term on the terms page, a past deadline, or a page that is written: no work more, at once"""
+        """W7, W1: another term on the page, a deadline that is past or that none can be, a page that is written"""
         replica = self.replica("a", self.database()).start()
         leader = self.worker(replica)
-        spoils = (TERM_AT, struct.pack("=Q", 99)), (DEADLINE_AT, struct.pack("=q", 1)), (SEQUENCE_AT, b"\1\0\0\0")
+        past, never = (struct.pack("=q", deadline) for deadline in (1, 1 << 62))
+        spoils = [(TERM_AT, struct.pack("=Q", 99)), (DEADLINE_AT, past), (DEADLINE_AT, never)]
+        spoils.append((SEQUENCE_AT, b"\1\0\0\0"))
         for term, (offset, data) in enumerate(spoils, 1):
             leader.wait("granted", term=term)
             self.wait_work(term)

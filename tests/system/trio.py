@@ -99,8 +99,8 @@ class Trio:
         Replica.follow(process.stderr, self.logs[name])
 
     def wait(self, name, what, term=None, after=0):
-        wanted = f"{name}: {what} term={term or ''}"
-        return self.logs[name].wait_for(lambda line: line.startswith(wanted), wanted, after=after)
+        wanted = re.compile(rf"{name}: {what} term={term or ''}" + (r"\b" if term else ""))
+        return self.logs[name].wait_for(wanted.match, wanted.pattern, after=after)
 
     def answer(self):
         """What the counter says."""

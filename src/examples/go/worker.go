@@ -26,6 +26,7 @@ import (
 )
 
 const clockBoottime = 7
+const horizon = int64(10 * time.Minute) // no daemon writes a deadline that is further away
 const pieceEvery = 20 * time.Millisecond // from one piece of work, or attempt to connect, to the next
 
 func now() int64 {
@@ -137,7 +138,7 @@ func (w *worker) until() int64 {
 		return w.deadline
 	}
 	term, deadline := w.page.look()
-	if term != w.term {
+	if term != w.term || deadline > now()+horizon {
 		return 0
 	}
 	return deadline

@@ -18,6 +18,7 @@ import sys
 import time
 import urllib.parse
 
+HORIZON_NS = 600 * 10**9  # no daemon writes a deadline that is further away
 PIECE_S = 0.02  # from one piece of work, or attempt to connect, to the next
 
 
@@ -83,7 +84,7 @@ class Worker:
         if not self.page:
             return self.deadline
         term, deadline = self.page.look()
-        return deadline if term == self.term else 0
+        return deadline if term == self.term and deadline <= now() + HORIZON_NS else 0
 
     def say(self, word, **fields):
         text = f"{word} component={self.component}" + "".join(f" {key}={value}" for key, value in fields.items())
