@@ -7,8 +7,8 @@
 
 // Before what the user says, which may say otherwise: a later keyword wins. A server that is out of reach is noticed
 // by TCP; a worker that is, leaves nothing locked behind.
-#define LIMITS                                                                                                         \
-	"connect_timeout=2 tcp_user_timeout=1000 keepalives_idle=1 keepalives_interval=1 keepalives_count=1 "          \
+#define LIMITS \
+	"connect_timeout=2 tcp_user_timeout=1000 keepalives_idle=1 keepalives_interval=1 keepalives_count=1 " \
 	"gssencmode=disable options='-c statement_timeout=1000 -c idle_in_transaction_session_timeout=2000' "
 
 struct postgresql {
