@@ -346,7 +346,8 @@ failover: all
 	$(if $(call on,WITH_MYSQL),$(FAILOVERS) tests/system/test_mariadb_failover.py over_and_over)
 
 consistency: all
-	@TENURE_CONSISTENCY_S=$$(awk 'BEGIN { print $(or $(MINUTES),5) * 60 }') python3 -u tests/system/test_consistency.py
+	@TENURE_CONSISTENCY_S=$$(awk 'BEGIN { print $(or $(MINUTES),5) * 60 }') \
+		python3 -u tests/system/test_consistency.py
 
 # More than a few minutes; see tests/bench/RESULTS.md.
 bench: all $(LOCAL) $(TIMERS) $(SIM) $(HELPERS)
