@@ -4,12 +4,23 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
 #define CHANGES (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR)
 #define BUFFER_SIZE 4096
 #define NAMES_MAX (BUFFER_SIZE / (sizeof(struct inotify_event) + 1))
+
+// A file that changed twice is looked at once.
+static int add(const char *names[], int count, const char *name)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(names[i], name) == 0)
+			return count;
+	names[count] = name;
+	return count + 1;
+}
 
 static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
@@ -27,7 +38,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 		// Too many changes at once, or the directory itself is gone: whoever lists it finds out.
 		lost |= (event->mask & (IN_Q_OVERFLOW | IN_IGNORED)) != 0;
 		if (event->len > 0 && event->name[0] != '.')
-			names[count++] = event->name;
+			count = add(names, count, event->name);
 		at += (ssize_t)(sizeof *event + event->len);
 	}
 	if (lost)
