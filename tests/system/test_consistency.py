@@ -182,15 +182,13 @@ class ConsistencyTest(PostgresTest):
         trio.replica.ctl("resign", "engine", "--cooldown", "200ms")
 
     def trouble(self, kinds):
-        """Until the time is over; how often each."""
+        """Until the time is over and each was done; how often."""
         end, done = time.monotonic() + SECONDS, dict.fromkeys((kind.__name__ for kind in kinds), 0)
         for kind in itertools.cycle(kinds):
-            if time.monotonic() > end:
+            if time.monotonic() > end and min(done.values()) > 0:
                 return done
-            leaders = self.leaders()
-            if leaders:
-                kind(self.chance.choice(leaders))
-                done[kind.__name__] += 1
+            kind(self.chance.choice(until(self.leaders, "a leader")))
+            done[kind.__name__] += 1
             time.sleep(self.chance.uniform(0.2, 1))
 
     def settles(self, what):
@@ -232,7 +230,6 @@ class ConsistencyTest(PostgresTest):
         found = self.story(True, (self.kill, self.crash, self.freeze, self.move))
         self.assertEqual((found.unfenced, found.stale, found.back), (0, 0, 0))
         self.assertGreater(found.terms, 1)
-        self.assertGreater(min(found.trouble.values()), 0)
         self.assertTrue(found.equal, "tables equal directories")
         self.assertTrue(found.counted, "counts equal rows")
         # A deletion that comes too late would have been seen.
@@ -246,18 +243,24 @@ class ConsistencyTest(PostgresTest):
         self.assertGreater(found.failed, 0, "what is the election for?")
 
     @classmethod
+    def setUpClass(cls):
+        cls.begun = time.monotonic(), os.getloadavg()[0]
+        super().setUpClass()
+
+    @classmethod
     def tearDownClass(cls):
         super().tearDownClass()
         if REPORT and len(cls.found) == 2:
-            report(cls.found[True], cls.found[False])
+            report(cls.found[True], cls.found[False], *cls.begun)
 
 
-def report(elected, every):
+def report(elected, every, begun, load):
     """Into tests/bench/RESULTS.md."""
     sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
     import results  # pylint: disable=import-outside-toplevel,import-error
 
     section = results.Section("consistency", "what the election is for")
+    section.begun, section.load = begun, load
     section.say(
         f"`make consistency MINUTES={SECONDS / 60:g}`. Three replicas of the examples' workers on PostgreSQL,"
         f" {CHANGES_A_SECOND} changes a second; order is that of the commits. Where every replica works, terms of"
