@@ -26,6 +26,7 @@ MEASURED = {
     "**`etcdctl lock NAME COMMAND`**": "`etcdctl lock`",
     "**`etcdctl elect`**": "`etcdctl elect`",
     "**ZooKeeper** (kazoo's `Election`, Curator)": "ZooKeeper, kazoo",
+    "**Patroni**": "Patroni, 5 s",
     "**JDBC lock tables** (Spring Integration, ShedLock)": "JDBC lock, Spring's cadence",
     "**a `leader_leases` table in your process**": "`leader_leases`",
 }
@@ -94,7 +95,7 @@ class ReadmeTest(unittest.TestCase):
     def test_figures(self):
         """The comparison's figures are those that were measured: without a worker, and with two"""
         cells = {row[0]: row for row in rows(README, "How it compares")}
-        measured = {row[0]: row for row in rows(RESULTS, "crash:[^\n]*")}
+        measured = {row[0]: row for row in rows(RESULTS, "crash:[^\n]*") + rows(RESULTS, "patroni:[^\n]*")}
         for name, of in MEASURED.items():
             with self.subTest(name):
                 _, _, killed, _, two, most = measured[of]
