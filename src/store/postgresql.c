@@ -272,12 +272,14 @@ static void fail_connecting(struct store_link *link, struct store_answer *answer
 	free(message);
 }
 
+// What waits goes on in the next exchange.
+static const struct pg_error slow = {"", EXCHANGE_UNAVAILABLE, false, NULL};
+
 // Begun anew each time, a server that takes longer than the timeout to start a process would never be reached, and be
 // given more of them to start. Where there are others, they are tried.
 static void fail_in_time(struct store_link *link, struct store_answer *answer)
 {
 	static const struct pg_error silent = {"", EXCHANGE_UNAVAILABLE, true, NULL};
-	static const struct pg_error slow = {"", EXCHANGE_UNAVAILABLE, false, NULL};
 	bool accepted = PQstatus(link->connection) != CONNECTION_STARTED;
 	link->connecting = accepted && link->host_count == 1 && ++link->waited < GREETING_TIMEOUTS;
 	if (!link->connecting)
@@ -287,7 +289,6 @@ static void fail_in_time(struct store_link *link, struct store_answer *answer)
 
 static bool await_connection(struct store_link *link, struct store_answer *answer)
 {
-	static const struct pg_error slow = {"", EXCHANGE_UNAVAILABLE, false, NULL};
 	while (link->polled == PGRES_POLLING_READING || link->polled == PGRES_POLLING_WRITING) {
 		if (!wait_for(link, link->polled == PGRES_POLLING_READING ? POLLIN : POLLOUT)) {
 			fail_in_time(link, answer);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "maria.h"
 
+#include "scratch.h"
+
 #ifdef WITH_MYSQL
 #include <check.h>
 #include <errno.h>
@@ -123,9 +125,8 @@ void maria_start(const char *const *options)
 	char here[PATH_SIZE - sizeof TOOL], command[] = "init";
 	int status;
 	extra = options;
-	snprintf(directory, sizeof directory, "%s/tenure-my-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	const struct passwd *user = getuid() == 0 ? getpwnam("mysql") : NULL;
-	if (!getcwd(here, sizeof here) || !mkdtemp(directory) || chmod(directory, 0755) < 0)
+	if (!getcwd(here, sizeof here) || !scratch_directory(directory, "my") || chmod(directory, 0755) < 0)
 		die("no temporary directory");
 	if (user && chown(directory, user->pw_uid, user->pw_gid) < 0)
 		die("chown failed");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pg.h"
 
+#include "scratch.h"
+
 #ifdef WITH_PGSQL
 #include <check.h>
 #include <errno.h>
@@ -134,10 +136,9 @@ static PGconn *connect_soon(const char *user)
 
 void pg_start(void)
 {
-	snprintf(directory, sizeof directory, "%s/tenure-pg-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	find_binaries();
 	const struct passwd *user = getuid() == 0 ? getpwnam("postgres") : NULL;
-	if (!mkdtemp(directory) || chmod(directory, 0755) < 0)
+	if (!scratch_directory(directory, "pg") || chmod(directory, 0755) < 0)
 		die("no temporary directory");
 	if (user && chown(directory, user->pw_uid, user->pw_gid) < 0)
 		die("chown failed");

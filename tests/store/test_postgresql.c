@@ -12,6 +12,7 @@ int main(void)
 }
 #else
 #include "pg.h"
+#include "scratch.h"
 #include "world.h"
 
 #include "clock.h"
@@ -831,11 +832,11 @@ END_TEST
 // A host that takes the connection and says nothing costs one exchange.
 START_TEST(test_silent_host)
 {
-	char directory[] = "/tmp/tenure-silent-XXXXXX";
+	char directory[SCRATCH_SIZE];
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	set_up();
 	peer_done(&b);
-	ck_assert_ptr_nonnull(mkdtemp(directory));
+	ck_assert(scratch_directory(directory, "silent"));
 	snprintf(address.sun_path, sizeof address.sun_path, "%s/.s.PGSQL.5432", directory);
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof address), 0);

@@ -11,6 +11,7 @@ int main(void)
 	return EXIT_SUCCESS;
 }
 #else
+#include "scratch.h"
 #include "world.h"
 
 #include "../sim/random.h"
@@ -204,8 +205,8 @@ END_TEST
 
 START_TEST(test_full_disk)
 {
-	char directory[] = "/tmp/tenure-full-XXXXXX", path[64], text[EXCHANGE_TEXT_SIZE];
-	ck_assert_ptr_nonnull(mkdtemp(directory));
+	char directory[SCRATCH_SIZE], path[SCRATCH_SIZE + 16], text[EXCHANGE_TEXT_SIZE];
+	ck_assert(scratch_directory(directory, "full"));
 	// A file system of this test's own, which only a privileged one gets.
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 		mount("tenure", directory, "tmpfs", 0, "size=512k") < 0) {

@@ -30,9 +30,21 @@ class SystemTest(unittest.TestCase):
     patience = 1  # times what a test allows: for tests that run beside others
     server = None  # a PostgreSQL, where the class wants one for all its tests: see with_postgresql
 
+    @staticmethod
+    def make_directory():
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="t-", dir=os.environ.get("TENURE_TEST_SHARED")))
+        directory.chmod(0o755)
+        return directory
+
+    @classmethod
+    def class_directory(cls):
+        """For what all tests of the class have."""
+        directory = cls.make_directory()
+        cls.addClassCleanup(shutil.rmtree, directory, True)
+        return directory
+
     def setUp(self):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="t-", dir=os.environ.get("TENURE_TEST_SHARED")))
-        self.directory.chmod(0o755)
+        self.directory = self.make_directory()
         self.figures = []
         self.replicas = []
         self.feeds = []
@@ -143,9 +155,7 @@ class PostgresTest(SystemTest):
 
     @classmethod
     def setUpClass(cls):
-        directory = pathlib.Path(tempfile.mkdtemp(prefix="p-", dir=os.environ.get("TENURE_TEST_SHARED")))
-        directory.chmod(0o755)
-        cls.addClassCleanup(shutil.rmtree, directory, True)
+        directory = cls.class_directory()
         cls.server = PostgreSQL(directory / "pg", **cls.settings)
         cls.addClassCleanup(cls.server.stop, signal.SIGQUIT)
         cls.server.start()

@@ -2,11 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fenced writes (W6) on each database, by accounts that have what conf/grants-*.sql gives them (W23)."""
 
-import os
 import pathlib
 import shutil
 import sqlite3
-import tempfile
 import time
 import unittest
 
@@ -143,9 +141,7 @@ class MariaFence(ServerFences, PostgresTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        directory = pathlib.Path(tempfile.mkdtemp(prefix="m-", dir=os.environ.get("TENURE_TEST_SHARED")))
-        directory.chmod(0o755)
-        cls.addClassCleanup(shutil.rmtree, directory, True)
+        directory = cls.class_directory()
         cls.maria = MariaDB(directory / "maria")
         cls.addClassCleanup(cls.maria.stop)
         cls.maria.start()

@@ -2,10 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The election on three nodes of a Galera cluster, while nodes die, are cut off and come back."""
 
-import os
-import pathlib
-import shutil
-import tempfile
 import time
 
 import galera
@@ -29,9 +25,7 @@ class GaleraTest(SystemTest):
 
     @classmethod
     def setUpClass(cls):
-        directory = pathlib.Path(tempfile.mkdtemp(prefix="g-", dir=os.environ.get("TENURE_TEST_SHARED")))
-        directory.chmod(0o755)
-        cls.addClassCleanup(shutil.rmtree, directory, True)
+        directory = cls.class_directory()
         cls.cluster = galera.Cluster(directory, PRIVATE)
         cls.addClassCleanup(cls.cluster.stop)
         cls.cluster.start()

@@ -6,13 +6,11 @@ And the one in shell, which leaves all of it to `tenurectl run`.
 """
 
 import os
-import pathlib
 import shutil
 import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import types
 import unittest
 
@@ -347,8 +345,7 @@ class GoTest(Scenarios, PostgresTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        directory = pathlib.Path(tempfile.mkdtemp(prefix="g-", dir=os.environ.get("TENURE_TEST_SHARED")))
-        cls.addClassCleanup(shutil.rmtree, directory, True)
+        directory = cls.class_directory()
         cls.command = [directory / "worker"]
         environment = {**os.environ, "GOCACHE": str(directory / "cache"), "GO111MODULE": "off"}
         subprocess.run(["go", "vet", GO], check=True, env=environment)

@@ -2,13 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The election on MariaDB: as quick a hand-over as on PostgreSQL, and what does not work grants nothing."""
 
-import os
 import pathlib
 import re
-import shutil
 import statistics
 import subprocess
-import tempfile
 import threading
 import time
 
@@ -26,9 +23,7 @@ class MariaTest(PostgresTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        directory = pathlib.Path(tempfile.mkdtemp(prefix="m-", dir=os.environ.get("TENURE_TEST_SHARED")))
-        directory.chmod(0o755)
-        cls.addClassCleanup(shutil.rmtree, directory, True)
+        directory = cls.class_directory()
         cls.maria = MariaDB(directory / "maria")
         cls.addClassCleanup(cls.maria.stop)
         cls.certificate = directory / "cert.pem"

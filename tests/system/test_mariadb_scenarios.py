@@ -2,10 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is tested of hand-overs, outages, pauses and restarts on PostgreSQL, on MariaDB."""
 
-import os
-import pathlib
-import shutil
-import tempfile
 import time
 
 import test_outage
@@ -23,9 +19,7 @@ class OnMariaDB:
 
     @classmethod
     def setUpClass(cls):
-        directory = pathlib.Path(tempfile.mkdtemp(prefix="m-", dir=os.environ.get("TENURE_TEST_SHARED")))
-        directory.chmod(0o755)
-        cls.addClassCleanup(shutil.rmtree, directory, True)
+        directory = cls.class_directory()
         cls.server = MariaDB(directory / "maria")
         cls.addClassCleanup(cls.server.stop)
         cls.server.start()

@@ -6,13 +6,9 @@ import base64
 import contextlib
 import datetime
 import hashlib
-import os
-import pathlib
 import re
-import shutil
 import sqlite3
 import struct
-import tempfile
 import unittest
 
 import browser
@@ -105,8 +101,7 @@ class DaemonTest(SystemTest):
 class PageTest(SystemTest):
     @classmethod
     def setUpClass(cls):
-        directory = pathlib.Path(tempfile.mkdtemp(prefix="b-", dir=os.environ.get("TENURE_TEST_SHARED")))
-        cls.addClassCleanup(shutil.rmtree, directory, True)
+        directory = cls.class_directory()
         cls.browser = browser.Browser(directory)
         cls.addClassCleanup(cls.browser.close)
 
