@@ -8,6 +8,7 @@
 #define HISTORY_TERMS 1000              // of all components together
 #define HISTORY_AGE_NS (10 * NS_PER_S)  // what is shown may be as old
 #define HISTORY_AGAIN_NS (1 * NS_PER_S) // between two attempts to read it
+#define HISTORY_LAST_MS INT64_C(253402300799999) // a Unix time: the year 9999 ends
 
 struct history {
 	struct exchange_past *past; // the newest first
@@ -20,7 +21,7 @@ struct history {
 
 // Whether the store is to be asked now.
 bool history_is_due(const struct history *history, int64_t now);
-// Keeps what the store told. 0 or -ENOMEM.
+// Keeps what the store told, with times from 1970 to HISTORY_LAST_MS. 0 or -ENOMEM.
 int history_take(struct history *history, const struct exchange_past *past, size_t count, int64_t now) MUST_CHECK;
 void history_done(struct history *history);
 

@@ -15,6 +15,7 @@ static struct metrics metrics;
 static struct server *server;
 static char store_text[EXCHANGE_TEXT_SIZE];
 static int64_t answered_at, reported_at;
+static struct history history;
 
 static const struct election_timing timing = {10 * SECOND, 2 * SECOND, SECOND, 2 * SECOND};
 static const struct election_lease_timing timings[COUNT_OF(names)];
@@ -70,6 +71,23 @@ static void take_state(struct input *input)
 		l->token = (struct election_token){.term = l->row.term, .deadline = fuzz_now + take(input) - 9};
 		take_text(input, l->row.node, sizeof l->row.node);
 	}
+}
+
+// As a hostile database orders and dates them.
+static void take_past(struct input *input)
+{
+	struct exchange_past past[4];
+	size_t count = take_below(input, COUNT_OF(past) + 1);
+	for (size_t i = 0; i < count; i++) {
+		struct exchange_past *p = &past[i];
+		p->lease = take_below(input, COUNT_OF(names));
+		p->term = take(input);
+		p->from_ms = take_odd(input);
+		p->to_ms = take_odd(input);
+		take_text(input, p->node, sizeof p->node);
+		take_text(input, p->reason, sizeof p->reason);
+	}
+	MUST(history_take(&history, past, count, take_bool(input) ? fuzz_now : 0) == 0);
 }
 
 // ---- what a reader of JSON sees ----
@@ -143,6 +161,41 @@ static void check_text(const char *body)
 	}
 }
 
+// What a browser has to find the end of: a tag with its quotes.
+static const char *skip_tag(const char *c)
+{
+	for (bool quoted = false; quoted || *c != '>'; c++) {
+		MUST(*c != '\0' && *c != '<');
+		quoted ^= *c == '"';
+	}
+	return c + 1;
+}
+
+// Every element is closed, in order, and no text from elsewhere opened one.
+static void check_html(const char *body)
+{
+	static const char *const without_end[] = {"!", "meta", "link", "br"};
+	const char *open[32];
+	size_t depth = 0;
+	for (const char *tag = strchr(body, '<'), *end; tag; tag = strchr(end, '<')) {
+		const char *name = tag + 1 + (tag[1] == '/');
+		size_t length = strcspn(name, " />\n");
+		bool ends = false;
+		end = skip_tag(name);
+		for (size_t i = 0; i < COUNT_OF(without_end); i++)
+			ends |= strncasecmp(name, without_end[i], strlen(without_end[i])) == 0;
+		if (ends || end[-2] == '/')
+			continue;
+		if (tag[1] != '/') {
+			MUST(depth < COUNT_OF(open));
+			open[depth++] = name;
+			continue;
+		}
+		MUST(depth > 0 && strncmp(open[--depth], name, length) == 0);
+	}
+	MUST(depth == 0);
+}
+
 // Comments, and NAME{LABELS} NUMBER.
 static void check_metrics(const char *body)
 {
@@ -163,11 +216,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	set_up();
 	take_text(&input, path, sizeof path);
 	take_state(&input);
+	take_past(&input);
 	const struct http_setup setup = {
 		.election = &election,
 		.server = server,
 		.store_text = store_text,
 		.metrics = &metrics,
+		.history = &history,
 		.answered_at = &answered_at,
 	};
 	enum http_route route = http_route(path);
@@ -180,6 +235,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_json(page.body);
 	if (route == HTTP_METRICS)
 		check_metrics(page.body);
+	if (route == HTTP_OVERVIEW)
+		check_html(page.body);
 	if (route == HTTP_STATUS || route == HTTP_METRICS)
 		check_text(page.body);
 	free(page.body);

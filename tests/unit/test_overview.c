@@ -153,6 +153,20 @@ START_TEST(nobody_leads)
 }
 END_TEST
 
+// Whoever can write to the database chooses these.
+START_TEST(times_that_no_calendar_has)
+{
+	const struct exchange_past past[] = {
+		{.lease = 0, .term = 2, .node = "b", .from_ms = INT64_MIN},
+		{.lease = 0, .term = 1, .node = "a", .from_ms = INT64_MAX, .to_ms = INT64_MAX},
+	};
+	remember(past, COUNT_OF(past));
+	show();
+	assert_shown("<rect class=\"n1\" x=\"0.0\" width=\"1440.0\" height=\"12\"><title>b, term 2, since 1970-01-01 ", true);
+	assert_shown("<title>a, term 1, since 9999-12-31 23:59:59 UTC, for 0.0 s", true);
+}
+END_TEST
+
 START_TEST(history_is_read_for_those_who_look)
 {
 	int64_t start = now;
@@ -214,6 +228,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_test(tests, a_past_becomes_bars);
 	tcase_add_test(tests, nobody_leads);
+	tcase_add_test(tests, times_that_no_calendar_has);
 	tcase_add_test(tests, history_is_read_for_those_who_look);
 	tcase_add_test(tests, what_is_wrong_is_said);
 	tcase_add_test(tests, nodes_have_colours);
