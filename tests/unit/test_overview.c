@@ -162,7 +162,8 @@ START_TEST(times_that_no_calendar_has)
 	};
 	remember(past, COUNT_OF(past));
 	show();
-	assert_shown("<rect class=\"n1\" x=\"0.0\" width=\"1440.0\" height=\"12\"><title>b, term 2, since 1970-01-01 ", true);
+	assert_shown("<rect class=\"n1\" x=\"0.0\" width=\"1440.0\" height=\"12\"><title>b, term 2, since 1970-01-01 ",
+		true);
 	assert_shown("<title>a, term 1, since 9999-12-31 23:59:59 UTC, for 0.0 s", true);
 }
 END_TEST
