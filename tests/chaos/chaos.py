@@ -108,6 +108,7 @@ class Node:
 
 class World:
     def __init__(self, directory, results, store, seed):
+        self.store, self.seed = store, seed
         self.random = random.Random(seed)
         self.directory, self.results = directory, results
         for name in ("beats", "logs"):
@@ -212,7 +213,7 @@ class World:
         for node in self.nodes:
             for process in [node.daemon, *[seat.process for seat in node.seats]]:
                 processes.freeze(process.pid)
-        about = {"lease_ms": LEASE_MS, "stop_grace_ms": STOP_GRACE_MS, "begin": begin, "end": end}
+        about = {"store": self.store, "seed": self.seed, "lease_ms": LEASE_MS, "stop_grace_ms": STOP_GRACE_MS, "begin": begin, "end": end}
         about.update(nodes=list(NODES), leases=LEASES)
         (self.results / "run.json").write_text(json.dumps(about))
         (self.results / "writes.tsv").write_text(self.database.writes() + "\n")
@@ -220,9 +221,9 @@ class World:
         (self.results / "stalls.tsv").write_text("".join(lines))
 
 
-def check(results):
-    svg = results / "timeline.svg"
-    return subprocess.run([sys.executable, HERE / "checker.py", results, "--svg", svg], check=False).returncode
+def check(results, *options):
+    command = [sys.executable, HERE / "checker.py", results, "--svg", results / "timeline.svg", *options]
+    return subprocess.run(command, check=False).returncode
 
 
 def main():
@@ -232,6 +233,7 @@ def main():
     parser.add_argument("--seed", type=int)
     parser.add_argument("--results", type=pathlib.Path, default=BUILD / "logs" / "chaos")
     parser.add_argument("--check", action="store_true", help="skipped where it cannot be")
+    parser.add_argument("--report", action="store_true", help="into tests/bench/RESULTS.md")
     options = parser.parse_args()
     why = None if os.environ.get(network.ENTERED) else network.allowed()
     if why:
@@ -247,7 +249,7 @@ def main():
         directory = pathlib.Path(os.environ["TENURE_TEST_SHARED"]) / "chaos"
         directory.mkdir()
         World(directory, options.results.resolve(), options.store, seed).run(options.minutes)
-        return check(options.results)
+        return check(options.results, *(["--report"] if options.report else []))
 
     processes.supervised(work)
     return 0

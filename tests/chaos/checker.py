@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judges what a run of `make chaos` left behind.
 
-checker.py DIRECTORY [--svg FILE]
+checker.py DIRECTORY [--svg FILE] [--report]
 
-DIRECTORY holds `run.json` (lease_ms, stop_grace_ms, begin, end, and `leases`: the components of each lease),
-`faults.jsonl` (a line as a fault begins and as it ends), `stalls.tsv` (when, how long), `writes.tsv` (component, term,
+DIRECTORY holds `run.json` (store, seed, lease_ms, stop_grace_ms, begin, end, nodes, and `leases`: the components of each
+lease), `faults.jsonl` (a line as a fault begins and as it ends), `stalls.tsv` (when, how long), `writes.tsv` (component, term,
 fenced; in the order of their commits) and `beats/COMPONENT.NODE` (see chaos_worker.c). Times are nanoseconds of
-CLOCK_BOOTTIME. Exit status 0 only if all holds.
+CLOCK_BOOTTIME. Exit status 0 only if all holds. The report goes into tests/bench/RESULTS.md.
 """
 
 import argparse
@@ -36,6 +36,7 @@ class Run:
     node: str
     term: int
     pid: int
+    granted: int
     first: int = 0
     last: int = 0
     revoked: int = 0
@@ -48,20 +49,31 @@ class Run:
 @dataclasses.dataclass
 class Fault:
     name: str
-    where: str
+    where: str  # db, a node, or COMPONENT.NODE
     begin: int
     end: int
-    recovery: int
+    recovery: int  # None: nothing may come of it
+
+    def during(self, begin, end):
+        return self.begin <= end and self.end + (self.recovery or 0) >= begin
 
 
 @dataclasses.dataclass
 class Gap:
-    lease: str
+    """When a component had no leader. `nodes`: those that led before and after, or were granted a term meanwhile; None:
+    some term is missing, which a node may have had that we did not hear of."""
+
+    component: str
+    members: list  # of its lease
+    nodes: set
     begin: int
     end: int
 
-    def touches(self, fault):
-        return fault.begin <= self.end and fault.end + fault.recovery >= self.begin
+    def concerns(self, fault):
+        """Whether it happened where it could bear on this gap, and while it could."""
+        component, _, node = fault.where.rpartition(".")
+        here = node == "db" or self.nodes is None or node in self.nodes
+        return here and component in ("", *self.members) and fault.during(self.begin, self.end)
 
 
 class History:
@@ -72,7 +84,7 @@ class History:
         self.begin, self.end = about["begin"], about["end"]
         self.leases = about["leases"]
         self.nodes = about["nodes"]
-        self.runs, self.past_deadline = [], []
+        self.runs, self.granted, self.past_deadline = [], [], []
         for lease, components in self.leases.items():
             for component in components:
                 for node in self.nodes:
@@ -92,7 +104,7 @@ class History:
         for line in self.lines(path):
             word, *numbers = line.split()
             at, term, pid, deadline = map(int, numbers)
-            run = runs.setdefault((term, pid), Run(lease, component, node, term, pid))
+            run = runs.setdefault((term, pid), Run(lease, component, node, term, pid, granted=at))
             if word == "beat":
                 run.first = run.first or at
                 run.last = at
@@ -100,6 +112,7 @@ class History:
                     self.past_deadline.append(f"{run.who()} beat {(at - deadline) / MS:.1f} ms past its deadline")
             elif word == "revoked":
                 run.revoked, run.deadline = at, deadline
+        self.granted += runs.values()
         self.runs += [run for run in runs.values() if run.first]
 
     def read_faults(self, path):
@@ -107,8 +120,9 @@ class History:
         for line in self.lines(path):
             item = json.loads(line)
             if item["word"] == "begin":
-                fault = Fault(item["name"], item["where"], item["at"], self.end, item["recovery_ms"] * MS)
-                faults[item["id"]] = fault
+                recovery = item["recovery_ms"]
+                recovery = None if recovery is None else recovery * MS
+                faults[item["id"]] = Fault(item["name"], item["where"], item["at"], self.end, recovery)
             else:
                 faults[item["id"]].end = item["at"]
         return list(faults.values())
@@ -122,13 +136,21 @@ class History:
     def gaps(self, lease):
         """Of each component of the lease; the time before the first leader counts from the run's begin."""
         for component in self.leases[lease]:
-            led_until = self.begin
+            before, led_until = None, self.begin
             for run in (run for run in self.runs if run.component == component and run.first <= self.end):
                 if run.first - led_until > GAP_MS * MS:
-                    yield Gap(component, led_until, run.first)
-                led_until = max(led_until, run.last)
+                    yield self.gap(lease, component, before, run, led_until)
+                before, led_until = run, max(led_until, run.last)
             if self.end - led_until > GAP_MS * MS:
-                yield Gap(component, led_until, self.end)
+                yield self.gap(lease, component, before, None, led_until)
+
+    def gap(self, lease, component, before, after, begin):
+        end = after.first if after else self.end
+        between = [run for run in self.granted if run.lease == lease and begin <= run.granted <= end]
+        known = [run for run in (before, *between, after) if run]
+        terms = sorted({run.term for run in known})
+        whole = before and after and terms[-1] - terms[0] == len(terms) - 1
+        return Gap(component, self.leases[lease], {run.node for run in known} if whole else None, begin, end)
 
 
 # ---- what has to hold: each yields sentences about what does not ----
@@ -194,8 +216,7 @@ def late_revocations(history):
             for fault in history.faults
             if fault.where in (run.node, f"{run.component}.{run.node}")
             and fault.name.startswith(DEAFENING)
-            and fault.begin <= run.revoked
-            and fault.end + fault.recovery >= due
+            and fault.during(due, run.revoked)
         ]
         if run.deadline and late > 0 and not deaf:
             yield f"{run.who()} heard {(run.revoked - due) / MS:.1f} ms late that it has to stop"
@@ -204,7 +225,8 @@ def late_revocations(history):
 def unexplained(history, gap):
     """How much of the gap lies outside all faults and what recovering from them may take."""
     left, at = 0, gap.begin
-    for begin, end in sorted((fault.begin, fault.end + fault.recovery) for fault in history.faults):
+    faults = [fault for fault in history.faults if fault.recovery is not None and gap.concerns(fault)]
+    for begin, end in sorted((fault.begin, fault.end + fault.recovery) for fault in faults):
         if at >= gap.end:
             break
         left += max(0, min(begin, gap.end) - at)
@@ -219,7 +241,7 @@ def leaderless(history):
             left = unexplained(history, gap)
             if left > UNEXPLAINED_MS * MS + history.stalled(gap.begin, gap.end):
                 yield (
-                    f"{gap.lease}: no leader for {(gap.end - gap.begin) / MS:.0f} ms from {gap.begin}, "
+                    f"{gap.component}: no leader for {(gap.end - gap.begin) / MS:.0f} ms from {gap.begin}, "
                     f"{left / MS:.0f} ms of which nothing explains"
                 )
 
@@ -241,31 +263,43 @@ INVARIANTS = (overlaps, terms, stale_writes, late_revocations, leaderless, alive
 # ---- the table ----
 
 
+def causes(history, gap):
+    """The faults that may have a part in it; those that none may come of, where there is no other."""
+    faults = [fault for fault in history.faults if gap.concerns(fault)]
+    return [fault for fault in faults if fault.recovery is not None] or faults
+
+
 def rows(history):
     """Of each kind of fault: how many, the longest time that a component had no leader by each, overlaps meanwhile.
 
     Faults at the same time share what they did: it counts for each of them.
     """
-    gaps = [gap for lease in history.leases for gap in history.gaps(lease)]
+    longest = {id(fault): 0 for fault in history.faults}
+    for gap in (gap for lease in history.leases for gap in history.gaps(lease)):
+        for fault in causes(history, gap):
+            longest[id(fault)] = max(longest[id(fault)], (gap.end - gap.begin) / MS)
     pairs = list(overlap_pairs(history))
     for name in sorted({fault.name for fault in history.faults}):
         faults = [fault for fault in history.faults if fault.name == name]
-        times = sorted(
-            max(((gap.end - gap.begin) / MS for gap in gaps if gap.touches(fault)), default=0) for fault in faults
-        )
-        during = sum(
-            any(fault.begin <= end and fault.end + fault.recovery >= begin for fault in faults)
-            for _, _, begin, end in pairs
-        )
+        times = sorted(longest[id(fault)] for fault in faults)
+        during = sum(any(fault.during(begin, end) for fault in faults) for _, _, begin, end in pairs)
         p99 = times[min(len(times) - 1, int(len(times) * 0.99))]
         yield name, len(faults), statistics.median(times), p99, times[-1], during
 
 
+HEAD = ("fault", "count", "leaderless ms: median", "p99", "max", "overlaps")
+
+
 def table(history):
-    yield "| fault | count | leaderless ms: median | p99 | max | overlaps |"
-    yield "|---|--:|--:|--:|--:|--:|"
-    for name, count, *times, during in rows(history):
-        yield f"| {name} | {count} | " + " | ".join(f"{time:.0f}" for time in times) + f" | {during} |"
+    yield "| " + " | ".join(HEAD) + " |"
+    yield "|---" + "|--:" * (len(HEAD) - 1) + "|"
+    for row in rows(history):
+        yield "| " + " | ".join(cells(row)) + " |"
+
+
+def cells(row):
+    name, count, *times, during = row
+    return [name, f"{count}", *(f"{time:,.0f}" for time in times), f"{during}"]
 
 
 def summary(history):
@@ -285,22 +319,44 @@ def summary(history):
     )
 
 
+def report(history, broken):
+    """Into tests/bench/RESULTS.md."""
+    sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
+    import results  # pylint: disable=import-outside-toplevel,import-error
+
+    about = history.about
+    minutes = round((history.end - history.begin) / MS / 60_000)
+    section = results.Section(f"chaos on {about['store']}", "what went wrong, and what came of it")
+    section.begun -= (history.end - history.begin) / MS / 1000
+    section.say(
+        f"`make chaos MINUTES={minutes} STORE={about['store']} SEED={about['seed']} REPORT=yes`. Five daemons, leases of"
+        f" {about['lease_ms'] / 1000:g} s. {summary(history)}."
+    )
+    section.table(HEAD, map(cells, rows(history)))
+    section.say(" ".join(f"{rule.__doc__}: {'**broken**' if rule in broken else 'held'}." for rule in INVARIANTS))
+    section.say("A time without a leader counts for each fault that may have had a part in it.")
+    results.write([section], [])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("directory")
     parser.add_argument("--svg")
+    parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
     history = History(options.directory)
     if options.svg:
         pathlib.Path(options.svg).write_text(timeline.draw(history))
     print(summary(history), "", *table(history), "", sep="\n")
-    failed = 0
+    broken = []
     for invariant in INVARIANTS:
-        faults = list(invariant(history))
-        failed += bool(faults)
-        print(f"  {'FAILED' if faults else 'ok':<7} {invariant.__doc__}", *[f"          {f}" for f in faults], sep="\n")
-    print(f"{len(INVARIANTS) - failed} passed, {failed} failed", flush=True)
-    return 1 if failed else 0
+        said = list(invariant(history))
+        broken += [invariant] if said else []
+        print(f"  {'FAILED' if said else 'ok':<7} {invariant.__doc__}", *[f"          {line}" for line in said], sep="\n")
+    print(f"{len(INVARIANTS) - len(broken)} passed, {len(broken)} failed", flush=True)
+    if options.report:
+        report(history, broken)
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from processes import signal
 # a database that restarted is not believed for another one; each with what connecting, polls and a start take.
 ONE_LEASE, TWO_LEASES = 1.5, 3.0
 SLACK_MS = 1500
+NOTHING = None  # may come of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,10 +24,10 @@ class Fault:
     weight: int
     begin: typing.Callable  # (world, victim) -> what ends it
     victim: str  # node, run, seat, or db: of which there is one
-    leases: float = ONE_LEASE
+    leases: float | None = ONE_LEASE
 
     def recovery_ms(self, lease_ms):
-        return int(self.leases * lease_ms) + SLACK_MS
+        return None if self.leases is NOTHING else int(self.leases * lease_ms) + SLACK_MS
 
 
 # ---- processes ----
@@ -189,7 +190,7 @@ TABLE = (
     Fault("2 s delay", 3, wire("delay"), "node"),
     Fault("requests cut", 3, wire("cut_requests"), "node"),
     Fault("replies cut", 3, wire("cut_replies"), "node"),
-    Fault("wall clock moved", 3, clock_moved, "node"),
+    Fault("wall clock moved", 3, clock_moved, "node", NOTHING),
     Fault("descriptors exhausted", 2, limited(resource.RLIMIT_NOFILE, descriptors), "node"),
     Fault("memory exhausted", 2, limited(resource.RLIMIT_AS, address_space), "node"),
     Fault("runtime disk full", 2, runtime_disk_full, "node"),
@@ -200,7 +201,7 @@ TABLE = (
     Fault("database read-only", 2, db_read_only, "db", TWO_LEASES),
     Fault("database out of connections", 2, db_out_of_connections, "db", TWO_LEASES),
     Fault("database disk full", 2, db_disk_full, "db", TWO_LEASES),
-    Fault("database clock moved", 2, db_clock_moved, "db", TWO_LEASES),
+    Fault("database clock moved", 2, db_clock_moved, "db", NOTHING),
 )
 
 

@@ -192,6 +192,45 @@ class CheckerTest(unittest.TestCase):
         self.story.faults.clear()
         self.expect("leaderless", words=("no leader for 2010 ms",))
 
+    def hand_over(self, name, where, term=2, recovery_ms=3000):
+        """From node a to node b in two seconds, beside that fault."""
+        self.story.beats.pop("engine.b")
+        self.story.lead("engine", "b", term, 12_000, 30_000)
+        self.story.faults.clear()
+        self.story.fault(name, where, 10_000, 10_100, recovery_ms)
+
+    def test_leaderless_elsewhere(self):
+        """a fault at neither of the nodes that hand over explains nothing, nor does one of another component"""
+        for where, broken in (("a", ()), ("b", ()), ("engine.a", ()), ("db", ()), ("c", True), ("left.a", True)):
+            with self.subTest(where):
+                self.hand_over("daemon stopped", where)
+                self.expect(*(["leaderless"] if broken else []))
+
+    def test_leaderless_by_one_unseen(self):
+        """a node that was granted a term meanwhile may be where the fault was, and any where a term is missing"""
+        self.hand_over("daemon stopped", "c", term=3)
+        self.expect()
+        self.story.about["nodes"] = ["a", "b", "c"]
+        self.story.say("engine", "b", "start", 10_500, 2, 77)
+        self.expect("leaderless")
+        self.story.beats["engine.c"] = self.story.beats["engine.b"][-1:]
+        self.story.beats["engine.b"].pop()
+        self.expect()
+
+    def test_leaderless_by_a_clock(self):
+        """a wall clock that is moved is no reason"""
+        self.hand_over("wall clock moved", "a", recovery_ms=None)
+        history = self.expect("leaderless", words=("no leader for 2010 ms",))
+        self.assertIn("| wall clock moved | 1 | 2010 | 2010 | 2010 | 0 |", list(checker.table(history)))
+
+    def test_table_names_the_cause(self):
+        """of two faults at the same time, what one of them did does not count for the other"""
+        self.story.fault("wall clock moved", "a", 9_000, 11_000, recovery_ms=None)
+        self.story.fault("worker killed", "left.a", 10_000, 10_000, recovery_ms=3000)
+        lines = list(checker.table(self.expect()))
+        self.assertIn("| wall clock moved | 1 | 0 | 0 | 0 | 0 |", lines)
+        self.assertIn("| worker killed | 1 | 0 | 0 | 0 | 0 |", lines)
+
     def test_never_led(self):
         """a component that had no leader, or no fenced write, proves nothing"""
         self.story.writes = [line for line in self.story.writes if not line.startswith("left\t1\t1")]
