@@ -213,8 +213,8 @@ class World:
         for node in self.nodes:
             for process in [node.daemon, *[seat.process for seat in node.seats]]:
                 processes.freeze(process.pid)
-        about = {"store": self.store, "seed": self.seed, "lease_ms": LEASE_MS, "stop_grace_ms": STOP_GRACE_MS, "begin": begin, "end": end}
-        about.update(nodes=list(NODES), leases=LEASES)
+        about = {"store": self.store, "seed": self.seed, "nodes": list(NODES), "leases": LEASES}
+        about.update(lease_ms=LEASE_MS, stop_grace_ms=STOP_GRACE_MS, begin=begin, end=end)
         (self.results / "run.json").write_text(json.dumps(about))
         (self.results / "writes.tsv").write_text(self.database.writes() + "\n")
         lines = [f"{at}\t{late}\n" for at, late in self.stalls.seen]

@@ -4,10 +4,10 @@
 
 checker.py DIRECTORY [--svg FILE] [--report]
 
-DIRECTORY holds `run.json` (store, seed, lease_ms, stop_grace_ms, begin, end, nodes, and `leases`: the components of each
-lease), `faults.jsonl` (a line as a fault begins and as it ends), `stalls.tsv` (when, how long), `writes.tsv` (component, term,
-fenced; in the order of their commits) and `beats/COMPONENT.NODE` (see chaos_worker.c). Times are nanoseconds of
-CLOCK_BOOTTIME. Exit status 0 only if all holds. The report goes into tests/bench/RESULTS.md.
+DIRECTORY holds `run.json` (store, seed, lease_ms, stop_grace_ms, begin, end, nodes, and `leases`: the components of
+each lease), `faults.jsonl` (a line as a fault begins and as it ends), `stalls.tsv` (when, how long), `writes.tsv`
+(component, term, fenced; in the order of their commits) and `beats/COMPONENT.NODE` (see chaos_worker.c). Times are
+nanoseconds of CLOCK_BOOTTIME. Exit status 0 only if all holds. The report goes into tests/bench/RESULTS.md.
 """
 
 import argparse
@@ -329,8 +329,8 @@ def report(history, broken):
     section = results.Section(f"chaos on {about['store']}", "what went wrong, and what came of it")
     section.begun -= (history.end - history.begin) / MS / 1000
     section.say(
-        f"`make chaos MINUTES={minutes} STORE={about['store']} SEED={about['seed']} REPORT=yes`. Five daemons, leases of"
-        f" {about['lease_ms'] / 1000:g} s. {summary(history)}."
+        f"`make chaos MINUTES={minutes} STORE={about['store']} SEED={about['seed']} REPORT=yes`. Five daemons, leases"
+        f" of {about['lease_ms'] / 1000:g} s. {summary(history)}."
     )
     section.table(HEAD, map(cells, rows(history)))
     section.say(" ".join(f"{rule.__doc__}: {'**broken**' if rule in broken else 'held'}." for rule in INVARIANTS))
@@ -352,7 +352,8 @@ def main():
     for invariant in INVARIANTS:
         said = list(invariant(history))
         broken += [invariant] if said else []
-        print(f"  {'FAILED' if said else 'ok':<7} {invariant.__doc__}", *[f"          {line}" for line in said], sep="\n")
+        print(f"  {'FAILED' if said else 'ok':<7} {invariant.__doc__}")
+        print(*(f"          {line}\n" for line in said), sep="", end="")
     print(f"{len(INVARIANTS) - len(broken)} passed, {len(broken)} failed", flush=True)
     if options.report:
         report(history, broken)

@@ -89,7 +89,7 @@ class CheckerTest(unittest.TestCase):
 
     def test_good(self):
         """a good history has no fault, and its table the fault with its leaderless time"""
-        self.assertIn("| daemon killed | 1 | 2010 | 2010 | 2010 | 0 |", list(checker.table(self.expect())))
+        self.assertIn("| daemon killed | 1 | 2,010 | 2,010 | 2,010 | 0 |", list(checker.table(self.expect())))
 
     def test_overlap(self):
         """two nodes that led at once, if only for two beats"""
@@ -221,7 +221,7 @@ class CheckerTest(unittest.TestCase):
         """a wall clock that is moved is no reason"""
         self.hand_over("wall clock moved", "a", recovery_ms=None)
         history = self.expect("leaderless", words=("no leader for 2010 ms",))
-        self.assertIn("| wall clock moved | 1 | 2010 | 2010 | 2010 | 0 |", list(checker.table(history)))
+        self.assertIn("| wall clock moved | 1 | 2,010 | 2,010 | 2,010 | 0 |", list(checker.table(history)))
 
     def test_table_names_the_cause(self):
         """of two faults at the same time, what one of them did does not count for the other"""
