@@ -247,7 +247,8 @@ programs = $(patsubst %.c,$(P)/%,$(wildcard tests/$1/test_*.c))
 UNIT := $(call programs,unit)
 STORE_TESTS := $(call programs,store)
 STORE_HELPERS := $(patsubst %.c,$(O)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
-HELPERS := $(patsubst %.c,$(P)/%,$(wildcard tests/system/*.c tests/chaos/*.c))
+STEADY := $(P)/tests/chaos/steady.so
+HELPERS := $(STEADY) $(patsubst %.c,$(P)/%,$(filter-out %/steady.c,$(wildcard tests/system/*.c tests/chaos/*.c)))
 LOCAL := $(P)/tests/bench/time_local
 SIM := $(if $(wildcard tests/sim/*.c),$(P)/tests/sim/sim)
 COUNTS := $(P)/tests/bench/count_core $(P)/tests/bench/count_socket
@@ -264,7 +265,9 @@ $(FUZZ): $(P)/%: $(O)/%.o $(O)/tests/fuzz/clock.o $(if $(filter fuzz,$(MODE)),,$
 	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer) $(DAEMON_LIBS))
 
 # What the system tests start besides our own programs: with libtenure.so, the way others use it.
-$(HELPERS) $(LOCAL): $(P)/%: $(O)/%.o $(P)/libtenure.so $(call archives,wire base) $(STAMP)
+$(STEADY): %.so: $(O)/tests/chaos/steady.o $(STAMP)
+	$(call link,-shared $<)
+$(filter-out $(STEADY),$(HELPERS)) $(LOCAL): $(P)/%: $(O)/%.o $(P)/libtenure.so $(call archives,wire base) $(STAMP)
 	$(call link,$(filter %.o %.so %.a,$^),-Wl$(comma)-rpath$(comma)'$$ORIGIN/../..')
 
 STATES := $(P)/tests/tools/states

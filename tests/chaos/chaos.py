@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,7 @@ COMPONENT = f"stop_grace = {STOP_GRACE_MS}ms\nstart_timeout = 5s\ncooldown = 1s\
 TURN_S = 0.02
 RESTART_S = 0.3  # before what ended is started again
 CALM_S = (1, 5)  # between one lot of faults and the next
+LONG_CALM = (8, 15)  # every so many lots, and seconds: when nothing may be without a leader
 START_S = 30
 LEADERS = 0.8  # of what hits nodes and workers
 
@@ -51,14 +53,20 @@ class Seat:
         self.process = None
 
     def tend(self):
-        if not self.process or self.process.poll() is not None:
+        if self.process and self.process.poll() is not None:
+            self.node.world.say_died(self.name, self.process.returncode)
+            self.process = None
+        if not self.process:
             self.process = self.node.spawn(f"{self.component}.log", self.command)
 
     def workers(self):
         """Of a seat under `tenurectl run` there is one only while it leads."""
-        if self.component not in RUN:
-            return [self.process.pid]
-        return processes.descendants(self.process.pid)[:1]
+        family = [self.process.pid, *processes.descendants(self.process.pid)]
+        return [pid for pid in family if processes.program(pid) == "chaos_worker"]
+
+    def guardians(self):
+        """Between `tenurectl run` and its command."""
+        return [pid for pid in processes.descendants(self.process.pid) if processes.program(pid) == "tenurectl"]
 
 
 class Node:
@@ -96,6 +104,8 @@ class Node:
 
     def tend(self):
         if not self.daemon or self.daemon.poll() is not None:
+            if self.daemon and not self.gone_at:
+                self.world.say_died(self.name, self.daemon.returncode)
             self.gone_at = self.gone_at or time.monotonic()
             if not self.held and time.monotonic() - self.gone_at >= (RESTART_S if self.daemon else 0):
                 prefix = [] if databases.sanitized() else self.clock.prefix
@@ -120,6 +130,7 @@ class World:
         self.nodes = [Node(self, name) for name in NODES]
         self.init()
         self.able = faults.available(self)
+        self.deck = []
         self.active = []  # (fault, number, victim, ends at, what ends it)
         self.numbers = itertools.count()
         self.journal = open(results / "faults.jsonl", "w", encoding="ascii")
@@ -133,6 +144,12 @@ class World:
     def tend(self):
         for node in self.nodes:
             node.tend()
+
+    def say_died(self, where, status):
+        """What was killed by us, or ended as it should, is no news."""
+        if status not in (0, -signal.SIGKILL):
+            self.journal.write(json.dumps({"word": "died", "where": where, "status": status, "at": now()}) + "\n")
+            self.journal.flush()
 
     def say(self, word, number, fault, where, **more):
         line = {"word": word, "id": number, "name": fault.name, "where": where, "at": now(), **more}
@@ -157,8 +174,15 @@ class World:
         free = [seat for seat in seats if seat not in taken and seat.process.poll() is None and seat.workers()]
         return [seat for seat in free if kind == "seat" or seat.component in RUN]
 
+    def draw(self):
+        """Each as often as it weighs, in any order."""
+        if not self.deck:
+            self.deck = [fault for fault in self.able for _ in range(fault.weight)]
+            self.random.shuffle(self.deck)
+        return self.deck.pop()
+
     def inject(self):
-        fault = self.random.choices(self.able, [fault.weight for fault in self.able])[0]
+        fault = self.draw()
         victims = self.victims(fault.victim)
         if not victims:
             return
@@ -169,9 +193,11 @@ class World:
         # Some are over before anybody notices, some last for leases.
         seconds = self.random.choice((self.random.uniform(0.05, 1), self.random.uniform(1, 6)))
         where = victim.name if fault.victim != "db" else "db"
+        if fault.victim == "db":
+            victim.settle()
         self.say("begin", number, fault, where, recovery_ms=fault.recovery_ms(LEASE_MS))
         end = fault.begin(self, victim)
-        self.active.append((fault, number, victim, time.monotonic() + seconds, end))
+        self.active.append((fault, number, victim, time.monotonic() + (0 if fault.at_once else seconds), end))
 
     def heal(self, everything=False):
         for item in list(self.active):
@@ -198,12 +224,14 @@ class World:
         self.calm(START_S, self.led)
         begin = now()
         end = time.monotonic() + minutes * 60
-        while time.monotonic() < end:
+        for lot in itertools.count(1):
+            if time.monotonic() >= end:
+                break
             for _ in range(self.random.choices((1, 2, 3), (6, 3, 1))[0]):
                 self.inject()
                 self.calm(self.random.uniform(0, 1.5))
             self.calm(60, lambda: not self.active)
-            self.calm(self.random.uniform(*CALM_S))
+            self.calm(self.random.uniform(*CALM_S) if lot % LONG_CALM[0] else LONG_CALM[1])
         self.heal(everything=True)
         self.calm(3 * LEASE_MS / 1000 + 2)
         self.save(begin, now())
@@ -215,6 +243,7 @@ class World:
                 processes.freeze(process.pid)
         about = {"store": self.store, "seed": self.seed, "nodes": list(NODES), "leases": LEASES}
         about.update(lease_ms=LEASE_MS, stop_grace_ms=STOP_GRACE_MS, begin=begin, end=end)
+        about.update(faults=[fault.name for fault in self.able])
         (self.results / "run.json").write_text(json.dumps(about))
         (self.results / "writes.tsv").write_text(self.database.writes() + "\n")
         lines = [f"{at}\t{late}\n" for at, late in self.stalls.seen]

@@ -3,10 +3,11 @@
 //
 // Under `tenurectl run`, which sets $TENURE_TERM, it works for that term; else it asks libtenure at $TENURE_SOCKET.
 // Every few milliseconds it appends to FILE while its token is valid, and now and then it gives CLIENT, a program that
-// runs SQL from its standard input, a fenced and an unfenced write; after the term's end once more, too late.
+// runs SQL from its standard input, a fenced and an unfenced write. After the term's end that goes on for a while where
+// the process lives, too late.
 //
-// Lines are `WORD NS TERM PID DEADLINE`, times on CLOCK_BOOTTIME. `beat`: the token was valid at that instant, and
-// until DEADLINE where that is not 0. `revoked`: the worker was told to stop. `over`: it has stopped.
+// Lines are `WORD NS TERM PID DEADLINE`, times on CLOCK_BOOTTIME. `start`: it was granted the term. `beat`: the token
+// was valid at that instant, and until DEADLINE. `revoked`: the worker was told to stop. `over`: it has stopped.
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -27,6 +28,7 @@
 #define WRITE_EVERY_NS (100 * NS_PER_MS)
 #define STUCK_NS (5 * NS_PER_S)     // a client that takes nothing for so long is replaced
 #define LINGER_NS (200 * NS_PER_MS) // at most so long a worker works on after it was told to stop
+#define TOO_LATE_NS (3 * NS_PER_S)  // so long it writes to SQL after the term's end
 
 static volatile sig_atomic_t terminated;
 
@@ -39,12 +41,15 @@ struct client {
 
 struct worker {
 	int fd;
-	const char *component, *lease;
-	const struct page_slot *slot; // under `tenurectl run`
-	struct tenure *tenure;        // else
-	uint64_t term;                // 0: does not lead
-	int64_t stop_at;              // INT64_MAX: was not told to stop
+	const char *component, *lease, *socket_path;
+	struct page_view page;
+	const struct page_slot *slot;
+	struct tenure *tenure; // NULL: under `tenurectl run`
+	uint64_t term;         // 0: does not lead
+	int64_t stop_at;       // INT64_MAX: was not told to stop
 	int64_t wrote_at;
+	uint64_t old_term; // that it goes on writing for
+	int64_t old_until;
 	struct client client;
 };
 
@@ -113,49 +118,57 @@ static void client_say(struct client *c, int64_t now, const char *text)
 		client_end(c);
 }
 
-static void write_sql(struct worker *w, int64_t now)
+static void write_sql(struct worker *w, int64_t now, uint64_t term)
 {
 	char text[512];
 	snprintf(text, sizeof text,
 		"CALL chaos_fenced('%s', '%s', %" PRIu64 ", %" PRId64 ");\n"
 		"INSERT INTO chaos_write (component, term, at_ns, fenced) VALUES ('%s', %" PRIu64 ", %" PRId64
 		", 0);\n",
-		w->lease, w->component, w->term, now, w->component, w->term, now);
+		w->lease, w->component, term, now, w->component, term, now);
 	client_say(&w->client, now, text);
 	w->wrote_at = now;
 }
 
 // ---- the token ----
 
-static void find_slot(struct worker *w, const char *socket_path)
+// Anew for each term, and where the page is another one meanwhile, as a daemon that starts may make it.
+static void find_slot(struct worker *w)
 {
-	const char *slash = strrchr(socket_path, '/');
+	const char *slash = strrchr(w->socket_path, '/');
 	char path[4096], boot_id[BOOT_ID_SIZE];
-	struct page_view page;
-	snprintf(path, sizeof path, "%.*s%s", slash ? (int)(slash - socket_path) + 1 : 0, socket_path, WIRE_TERMS_NAME);
+	snprintf(path, sizeof path, "%.*s%s", slash ? (int)(slash - w->socket_path) + 1 : 0, w->socket_path,
+		WIRE_TERMS_NAME);
+	if (w->slot)
+		page_view_close(&w->page);
 	int error = clock_boot_id(boot_id);
 	if (error < 0)
 		fail("boot id", error);
-	error = page_view_open(&page, path, boot_id);
+	error = page_view_open(&w->page, path, boot_id);
 	if (error < 0)
 		fail(path, error);
-	int slot = page_view_find(&page, w->component);
+	int slot = page_view_find(&w->page, w->component);
 	if (slot < 0)
 		fail(w->component, slot);
-	w->slot = page.slots + slot;
+	w->slot = w->page.slots + slot;
 }
 
 // What is claimed is an instant before the look, and the clock is read again after it: a pause in between says no (W7).
 static bool beat(struct worker *w)
 {
 	int64_t at = clock_now_ns();
-	int64_t deadline = w->slot ? page_slot_deadline(w->slot, w->term) : 0;
-	bool valid = w->slot ? clock_now_ns() < deadline : tenure_valid(w->tenure) && tenure_term(w->tenure) == w->term;
+	int64_t deadline = page_slot_deadline(w->slot, w->term);
+	bool valid =
+		w->tenure ? tenure_valid(w->tenure) && tenure_term(w->tenure) == w->term : clock_now_ns() < deadline;
 	if (!valid || at >= w->stop_at)
 		return false;
+	if (at >= deadline && w->tenure) {
+		find_slot(w);
+		deadline = page_slot_deadline(w->slot, w->term);
+	}
 	append(w, "beat", at, deadline);
 	if (at - w->wrote_at >= WRITE_EVERY_NS)
-		write_sql(w, at);
+		write_sql(w, at, w->term);
 	return true;
 }
 
@@ -163,7 +176,14 @@ static void over(struct worker *w)
 {
 	int64_t now = clock_now_ns();
 	append(w, "over", now, 0);
-	write_sql(w, now);
+	write_sql(w, now, w->term);
+}
+
+static void write_too_late(struct worker *w)
+{
+	int64_t now = clock_now_ns();
+	if (w->old_term != 0 && now < w->old_until && now - w->wrote_at >= WRITE_EVERY_NS)
+		write_sql(w, now, w->old_term);
 }
 
 // It works on for a while, another one each term.
@@ -191,6 +211,8 @@ static int run_term(struct worker *w, const char *term)
 static void end_term(struct worker *w)
 {
 	over(w);
+	w->old_term = w->term;
+	w->old_until = clock_now_ns() + TOO_LATE_NS;
 	w->term = 0;
 	w->stop_at = INT64_MAX;
 	int error = tenure_stopped(w->tenure);
@@ -202,7 +224,9 @@ static void take(struct worker *w, const struct tenure_event *event)
 {
 	switch (event->type) {
 	case TENURE_GRANTED:
+		find_slot(w);
 		w->term = event->term;
+		w->old_term = 0;
 		append(w, "start", clock_now_ns(), event->deadline);
 		(void)!tenure_started(w->tenure);
 		break;
@@ -220,10 +244,10 @@ static void take(struct worker *w, const struct tenure_event *event)
 	}
 }
 
-static int run_library(struct worker *w, const char *socket_path)
+static int run_library(struct worker *w)
 {
 	struct tenure_event event;
-	int error = tenure_open(&w->tenure, socket_path, w->component);
+	int error = tenure_open(&w->tenure, w->socket_path, w->component);
 	if (error < 0)
 		fail("open", error);
 	while (!terminated) {
@@ -231,6 +255,7 @@ static int run_library(struct worker *w, const char *socket_path)
 		if (error < 0)
 			fail("process", error);
 		take(w, &event);
+		write_too_late(w);
 		// A term that is no longer valid is LOST in a moment; one that we were told to stop ends here.
 		if (w->term != 0 && !beat(w) && w->stop_at != INT64_MAX)
 			end_term(w);
@@ -248,7 +273,7 @@ int main(int argc, char *argv[])
 		fprintf(stderr, "usage: TENURE_SOCKET=PATH chaos_worker FILE COMPONENT LEASE CLIENT...\n");
 		return 2;
 	}
-	struct worker w = {.component = argv[2], .lease = argv[3], .stop_at = INT64_MAX};
+	struct worker w = {.component = argv[2], .lease = argv[3], .socket_path = socket_path, .stop_at = INT64_MAX};
 	w.client = (struct client){.command = argv + 4, .fd = -1};
 	signal(SIGTERM, on_signal);
 	signal(SIGPIPE, SIG_IGN);
@@ -256,7 +281,7 @@ int main(int argc, char *argv[])
 	if (w.fd < 0)
 		fail(argv[1], -errno);
 	if (!term)
-		return run_library(&w, socket_path);
-	find_slot(&w, socket_path);
+		return run_library(&w);
+	find_slot(&w);
 	return run_term(&w, term);
 }

@@ -6,8 +6,9 @@ checker.py DIRECTORY [--svg FILE] [--report]
 
 DIRECTORY holds `run.json` (store, seed, lease_ms, stop_grace_ms, begin, end, nodes, and `leases`: the components of
 each lease), `faults.jsonl` (a line as a fault begins and as it ends), `stalls.tsv` (when, how long), `writes.tsv`
-(component, term, fenced; in the order of their commits) and `beats/COMPONENT.NODE` (see chaos_worker.c). Times are
-nanoseconds of CLOCK_BOOTTIME. Exit status 0 only if all holds. The report goes into tests/bench/RESULTS.md.
+(component, term, fenced, the term of the lease's row then; in the order of their commits) and `beats/COMPONENT.NODE`
+(see chaos_worker.c). Times are nanoseconds of CLOCK_BOOTTIME. Exit status 0 only if all holds. The report goes into
+tests/bench/RESULTS.md.
 """
 
 import argparse
@@ -22,9 +23,15 @@ import timeline
 MS = 1_000_000
 UNEXPLAINED_MS = 500  # without a leader while nothing is wrong: a hand-over, and a busy machine
 LATE_MS = 150  # from the daemon's timer to the worker's line
-GAP_MS = 100
+GAP_MS = 30  # what is shorter is a beat that came late
+DEAF_MS = 500  # after what made a worker or its daemon deaf
+DYING_MS = 500  # from what kills a worker to its last beat
+LEAST_QUIET = 0.3
+LONG_MINUTES = 10  # of a run in which everything has to have happened
 # Whoever these hit may hear of a revocation late.
-DEAFENING = ("daemon", "worker", "tenurectl", "memory", "descriptors", "runtime disk")
+DEAFENING = ("daemon", "worker", "tenurectl", "guardian", "memory", "descriptors", "runtime disk")
+# And these end a worker, and with it the term, at once.
+DEADLY = ("worker killed", "tenurectl killed", "guardian killed")
 
 
 @dataclasses.dataclass
@@ -39,8 +46,10 @@ class Run:
     granted: int
     first: int = 0
     last: int = 0
+    valid_until: int = 0  # as the last beat knew
     revoked: int = 0
     deadline: int = 0  # as it stood when it was revoked
+    over: int = 0
 
     def who(self):
         return f"{self.component} on {self.node} (term {self.term})"
@@ -56,6 +65,9 @@ class Fault:
 
     def during(self, begin, end):
         return self.begin <= end and self.end + (self.recovery or 0) >= begin
+
+    def at(self, run):
+        return self.where in (run.node, f"{run.component}.{run.node}")
 
 
 @dataclasses.dataclass
@@ -84,15 +96,21 @@ class History:
         self.begin, self.end = about["begin"], about["end"]
         self.leases = about["leases"]
         self.nodes = about["nodes"]
-        self.runs, self.granted, self.past_deadline = [], [], []
+        self.granted, self.past_deadline, self.died = [], [], []
         for lease, components in self.leases.items():
             for component in components:
                 for node in self.nodes:
                     self.read_beats(directory / "beats" / f"{component}.{node}", lease, component, node)
+        self.runs = [run for run in self.granted if run.first]
         self.runs.sort(key=lambda run: run.first)
         self.faults = self.read_faults(directory / "faults.jsonl")
         self.stalls = [[int(word) for word in line.split()] for line in self.lines(directory / "stalls.tsv")]
-        self.writes = [line.split() for line in self.lines(directory / "writes.tsv")]
+        self.lease_of = {component: lease for lease, members in self.leases.items() for component in members}
+        self.writes = [self.read_write(*line.split()) for line in self.lines(directory / "writes.tsv")]
+
+    @staticmethod
+    def read_write(component, term, fenced, held):
+        return component, int(term), fenced == "1", int(held)
 
     @staticmethod
     def lines(path):
@@ -104,16 +122,19 @@ class History:
         for line in self.lines(path):
             word, *numbers = line.split()
             at, term, pid, deadline = map(int, numbers)
-            run = runs.setdefault((term, pid), Run(lease, component, node, term, pid, granted=at))
+            run = runs.get((term, pid))
+            if not run or (word == "start" and run.over):
+                run = runs[term, pid] = Run(lease, component, node, term, pid, granted=at)
+                self.granted.append(run)
             if word == "beat":
                 run.first = run.first or at
-                run.last = at
-                if deadline and at >= deadline:
+                run.last, run.valid_until = at, deadline
+                if at >= deadline:
                     self.past_deadline.append(f"{run.who()} beat {(at - deadline) / MS:.1f} ms past its deadline")
             elif word == "revoked":
                 run.revoked, run.deadline = at, deadline
-        self.granted += runs.values()
-        self.runs += [run for run in runs.values() if run.first]
+            elif word == "over":
+                run.over = at
 
     def read_faults(self, path):
         faults = {}
@@ -123,8 +144,10 @@ class History:
                 recovery = item["recovery_ms"]
                 recovery = None if recovery is None else recovery * MS
                 faults[item["id"]] = Fault(item["name"], item["where"], item["at"], self.end, recovery)
-            else:
+            elif item["word"] == "end":
                 faults[item["id"]].end = item["at"]
+            else:
+                self.died.append(item)
         return list(faults.values())
 
     def of(self, lease):
@@ -156,16 +179,25 @@ class History:
 # ---- what has to hold: each yields sentences about what does not ----
 
 
+def valid_until(history, run):
+    """A worker that only stood still may go on as long as its token was valid."""
+    dead = any(
+        fault.name in DEADLY and fault.at(run) and run.last - DYING_MS * MS <= fault.begin <= run.valid_until
+        for fault in history.faults
+    )
+    return run.last if run.over or dead else max(run.last, run.valid_until)
+
+
 def overlap_pairs(history):
-    """Two that led at once: of a group's lease on two nodes, of a component as two processes."""
+    """Two that led at once: of a group's lease on two nodes or in two terms, of a component as two processes."""
     for lease in history.leases:
         before = []
         for run in history.of(lease):
-            before = [other for other in before if other.last >= run.first]
+            before = [other for other in before if valid_until(history, other) >= run.first]
             for other in before:
-                same = other.node == run.node and other.component != run.component
+                same = (other.node, other.term) == (run.node, run.term) and other.component != run.component
                 if not same:
-                    yield other, run, run.first, min(other.last, run.last)
+                    yield other, run, run.first, min(valid_until(history, other), valid_until(history, run))
             before.append(run)
 
 
@@ -184,61 +216,73 @@ def terms(history):
                 yield f"{run.who()} came after {highest.who()}: the term goes back"
             elif highest and run.term == highest.term and (run.node != highest.node):
                 yield f"{run.who()} repeats the term of {highest.who()}"
-            elif highest and run.term == highest.term and run.component == highest.component and run.pid != highest.pid:
-                yield f"{run.who()} repeats the term of another process, {highest.pid}"
+            elif highest and run.term == highest.term and run.component == highest.component:
+                yield f"{run.who()} as process {run.pid} repeats the term of process {highest.pid}"
             if not highest or run.term >= highest.term:
                 highest = run
 
 
 def stale_writes(history):
-    """No fenced write of a term commits after one of a newer term"""
-    lease_of = {component: lease for lease, components in history.leases.items() for component in components}
+    """No fenced write of a term commits after one of a newer term, or while the lease is at another"""
     newest = {}
-    for component, term, fenced in history.writes:
-        lease = lease_of[component]
-        if fenced == "1" and int(term) < newest.get(lease, 0):
+    for component, term, fenced, held in history.writes:
+        lease = history.lease_of[component]
+        if fenced and term < newest.get(lease, 0):
             yield f"{component}: a fenced write of term {term} after one of term {newest[lease]}"
-        if fenced == "1":
-            newest[lease] = max(newest.get(lease, 0), int(term))
+        elif fenced and term != held:
+            yield f"{component}: a fenced write of term {term} while the lease is at term {held}"
+        if fenced:
+            newest[lease] = max(newest.get(lease, 0), term)
+
+
+def stale_unfenced(history):
+    """How many of these a fence would have refused."""
+    newest, found = {}, 0
+    for component, term, fenced, _ in history.writes:
+        lease = history.lease_of[component]
+        found += not fenced and term < newest.get(lease, 0)
+        newest[lease] = max(newest.get(lease, 0), term)
+    return found
+
+
+def is_deaf(history, run, begin, end):
+    return any(
+        fault.name.startswith(DEAFENING) and fault.at(run) and fault.begin <= end and fault.end + DEAF_MS * MS >= begin
+        for fault in history.faults
+    )
 
 
 def late_revocations(history):
-    """No worker beats past its deadline, none hears late that it has to stop while its daemon runs"""
+    """No worker beats past its deadline, none hears late that it has to stop, or not at all, while its daemon runs"""
     yield from history.past_deadline
     grace = history.about["stop_grace_ms"] * MS
     for run in history.runs:
         if run.deadline and run.last >= run.deadline:
             yield f"{run.who()} beat {(run.last - run.deadline) / MS:.1f} ms past the deadline of its revocation"
-        due = run.deadline - grace
-        late = run.revoked - due - LATE_MS * MS - history.stalled(due, run.revoked)
-        deaf = [
-            fault
-            for fault in history.faults
-            if fault.where in (run.node, f"{run.component}.{run.node}")
-            and fault.name.startswith(DEAFENING)
-            and fault.during(due, run.revoked)
-        ]
-        if run.deadline and late > 0 and not deaf:
-            yield f"{run.who()} heard {(run.revoked - due) / MS:.1f} ms late that it has to stop"
+        due = (run.deadline if run.revoked else run.valid_until) - grace
+        heard = run.revoked or run.last
+        late = heard - due - LATE_MS * MS - history.stalled(due, heard)
+        if late > 0 and not is_deaf(history, run, due, heard):
+            how = f"heard {(heard - due) / MS:.1f} ms late" if run.revoked else "did not hear"
+            yield f"{run.who()} {how} that it has to stop"
 
 
-def unexplained(history, gap):
-    """How much of the gap lies outside all faults and what recovering from them may take."""
-    left, at = 0, gap.begin
-    faults = [fault for fault in history.faults if fault.recovery is not None and gap.concerns(fault)]
-    for begin, end in sorted((fault.begin, fault.end + fault.recovery) for fault in faults):
-        if at >= gap.end:
+def outside(begin, end, faults):
+    """How much of that time lies outside all these faults and what recovering from them may take."""
+    left, at = 0, begin
+    for fault in sorted((fault for fault in faults if fault.recovery is not None), key=lambda fault: fault.begin):
+        if at >= end:
             break
-        left += max(0, min(begin, gap.end) - at)
-        at = max(at, end)
-    return left + max(0, gap.end - at)
+        left += max(0, min(fault.begin, end) - at)
+        at = max(at, fault.end + fault.recovery)
+    return left + max(0, end - at)
 
 
 def leaderless(history):
     """No component is without a leader for longer than the faults explain"""
     for lease in history.leases:
         for gap in history.gaps(lease):
-            left = unexplained(history, gap)
+            left = outside(gap.begin, gap.end, [fault for fault in history.faults if gap.concerns(fault)])
             if left > UNEXPLAINED_MS * MS + history.stalled(gap.begin, gap.end):
                 yield (
                     f"{gap.component}: no leader for {(gap.end - gap.begin) / MS:.0f} ms from {gap.begin}, "
@@ -246,18 +290,42 @@ def leaderless(history):
                 )
 
 
+def quiet(history):
+    """The share of the time led in which no fault would have explained that nobody does."""
+    led = sum(run.last - run.first for run in history.runs)
+    judged = sum(
+        outside(run.first, run.last, [f for f in history.faults if f.where == "db" or f.at(run)])
+        for run in history.runs
+    )
+    return judged / max(led, 1)
+
+
+def deaths(history):
+    """Nothing ends but what was killed, or has done its work"""
+    for item in history.died:
+        yield f"{item['where']} ended with status {item['status']} at {item['at']}"
+
+
 def alive(history):
-    """Every component was led, and wrote with a fence and without"""
-    for lease, components in history.leases.items():
-        for component in components:
-            if not any(run.component == component for run in history.of(lease)):
-                yield f"{component}: nobody ever led"
-            for fenced in ("1", "0"):
-                if not any(write[0] == component and write[2] == fenced for write in history.writes):
-                    yield f"{component}: no {'fenced' if fenced == '1' else 'unfenced'} write"
+    """Every component was led, and wrote with a fence and without; in a long run everything has happened"""
+    written = {(component, fenced) for component, _, fenced, _ in history.writes}
+    for component in history.lease_of:
+        if not any(run.component == component for run in history.runs):
+            yield f"{component}: nobody ever led"
+        for fenced in (True, False):
+            if (component, fenced) not in written:
+                yield f"{component}: no {'fenced' if fenced else 'unfenced'} write"
+    if history.end - history.begin < LONG_MINUTES * 60_000 * MS:
+        return
+    for name in sorted(set(history.about["faults"]) - {fault.name for fault in history.faults}):
+        yield f"{name}: did not happen"
+    if stale_unfenced(history) == 0:
+        yield "no unfenced write was stale: the fence had nothing to refuse"
+    if quiet(history) < LEAST_QUIET:
+        yield f"only {100 * quiet(history):.0f} % of the time led was without a fault"
 
 
-INVARIANTS = (overlaps, terms, stale_writes, late_revocations, leaderless, alive)
+INVARIANTS = (overlaps, terms, stale_writes, late_revocations, leaderless, deaths, alive)
 
 
 # ---- the table ----
@@ -269,8 +337,15 @@ def causes(history, gap):
     return [fault for fault in faults if fault.recovery is not None] or faults
 
 
+def hits_leader(history, fault):
+    return fault.where == "db" or any(
+        fault.at(run) and run.first <= fault.begin <= run.last + GAP_MS * MS for run in history.runs
+    )
+
+
 def rows(history):
-    """Of each kind of fault: how many, the longest time that a component had no leader by each, overlaps meanwhile.
+    """Of each kind of fault: how many, how many of them where somebody led; of these the longest time that a component
+    had no leader by each; overlaps meanwhile.
 
     Faults at the same time share what they did: it counts for each of them.
     """
@@ -279,15 +354,21 @@ def rows(history):
         for fault in causes(history, gap):
             longest[id(fault)] = max(longest[id(fault)], (gap.end - gap.begin) / MS)
     pairs = list(overlap_pairs(history))
-    for name in sorted({fault.name for fault in history.faults}):
+    for name in sorted({*history.about["faults"], *(fault.name for fault in history.faults)}):
         faults = [fault for fault in history.faults if fault.name == name]
-        times = sorted(longest[id(fault)] for fault in faults)
+        times = sorted(longest[id(fault)] for fault in faults if hits_leader(history, fault))
         during = sum(any(fault.during(begin, end) for fault in faults) for _, _, begin, end in pairs)
-        p99 = times[min(len(times) - 1, int(len(times) * 0.99))]
-        yield name, len(faults), statistics.median(times), p99, times[-1], during
+        yield name, len(faults), len(times), *spread(times), during
 
 
-HEAD = ("fault", "count", "leaderless ms: median", "p99", "max", "overlaps")
+def spread(times):
+    """Of sorted ones: the median, what 99 of 100 do not exceed, the largest."""
+    if not times:
+        return 0, 0, 0
+    return statistics.median(times), times[min(len(times) - 1, int(len(times) * 0.99))], times[-1]
+
+
+HEAD = ("fault", "count", "of a leader", "leaderless ms: median", "p99", "max", "overlaps")
 
 
 def table(history):
@@ -298,24 +379,18 @@ def table(history):
 
 
 def cells(row):
-    name, count, *times, during = row
-    return [name, f"{count}", *(f"{time:,.0f}" for time in times), f"{during}"]
+    return [row[0], *(f"{number:,.0f}" for number in row[1:])]
 
 
 def summary(history):
     led = sum(max(0, min(run.last, history.end) - max(run.first, history.begin)) for run in history.runs)
-    components = sum(map(len, history.leases.values()))
-    fenced = sum(write[2] == "1" for write in history.writes)
-    refused = 0
-    newest = {}
-    for component, term, is_fenced in history.writes:
-        refused += is_fenced == "0" and int(term) < newest.get(component, 0)
-        newest[component] = max(newest.get(component, 0), int(term))
+    fenced = sum(write[2] for write in history.writes)
     minutes = (history.end - history.begin) / MS / 60_000
     return (
         f"{minutes:.1f} minutes, {len(history.faults)} faults, {len({(r.lease, r.term) for r in history.runs})} terms, "
-        f"led {100 * led / (history.end - history.begin) / components:.1f} % of the time; {fenced} fenced writes, "
-        f"{len(history.writes) - fenced} unfenced, {refused} of these stale"
+        f"led {100 * led / (history.end - history.begin) / len(history.lease_of):.1f} % of the time, "
+        f"{100 * quiet(history):.0f} % of it without a fault; {fenced} fenced writes, "
+        f"{len(history.writes) - fenced} unfenced, {stale_unfenced(history)} of these stale"
     )
 
 

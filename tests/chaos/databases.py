@@ -13,8 +13,10 @@ import network
 import postgres
 import processes
 from network import DATABASE
+from replica import BUILD, until
 
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+STEADY = BUILD / "tests/chaos/steady.so"
 SETTINGS = ("FAKETIME_NO_CACHE=1", "FAKETIME_DISABLE_SHM=1", "DONT_FAKE_MONOTONIC=1")
 # Two starts within one second are the same to those who look at MariaDB: see tenured.conf(5).
 APART_S = 2
@@ -44,7 +46,7 @@ class Clock:
         self.prefix = []
         self.move(0)
         if faketime():
-            self.prefix = ["env", f"LD_PRELOAD={faketime()}", f"FAKETIME_TIMESTAMP_FILE={path}", *SETTINGS]
+            self.prefix = ["env", f"LD_PRELOAD={STEADY}:{faketime()}", f"FAKETIME_TIMESTAMP_FILE={path}", *SETTINGS]
 
     def move(self, hours):
         new = self.path.with_suffix(".new")
@@ -94,8 +96,10 @@ class Server:
         if not self.lives():
             self.start()
 
-    def kill(self):
+    def settle(self):
         time.sleep(max(0, self.started + APART_S - time.monotonic()))
+
+    def kill(self):
         if self.lives():
             failover.kill_server(self.server) if self.has_memory else self.server.stop()
         self.server.process = None
@@ -130,7 +134,17 @@ class Postgresql(Server):
             access.write("host all all 10.77.0.0/24 trust\n")
 
     def launch(self):
+        until(lambda: not self.is_attached(), "the end of what is left of the server")
         self.server.start()
+
+    def is_attached(self):
+        """Processes of a server that died by itself may outlive it for a moment; another one would not start."""
+        try:
+            shared = (self.server.data / "postmaster.pid").read_text(encoding="ascii").splitlines()[6].split()[1]
+        except (FileNotFoundError, IndexError):
+            return False
+        with open("/proc/sysvipc/shm", encoding="ascii") as segments:
+            return any(line.split()[1] == shared and line.split()[6] != "0" for line in segments)
 
     def config(self, user):
         if user == "owner":
@@ -147,12 +161,13 @@ class Postgresql(Server):
         self.server.permit("tenure")
         self.sql(
             "CREATE TABLE chaos_write (id bigserial PRIMARY KEY, component text, term bigint,"
-            " at_ns bigint, fenced int);"
+            " at_ns bigint, fenced int, held bigint);"
             "CREATE PROCEDURE chaos_fenced(lease text, component text, term bigint, at_ns bigint)"
             " LANGUAGE plpgsql AS $$"
             " BEGIN PERFORM tenure_fence(lease, term);"
             f" PERFORM count(*) FROM generate_series(1, ({WORK} * random())::int);"
-            " INSERT INTO chaos_write (component, term, at_ns, fenced) VALUES (component, term, at_ns, 1); END $$;"
+            " INSERT INTO chaos_write (component, term, at_ns, fenced, held) SELECT $2, $3, $4, 1, l.term"
+            " FROM tenure_lease l WHERE l.component = $1; END $$;"
             "GRANT INSERT ON chaos_write TO tenure; GRANT USAGE ON SEQUENCE chaos_write_id_seq TO tenure"
         )
 
@@ -161,10 +176,11 @@ class Postgresql(Server):
         return ["psql", "-X", "-q", conninfo]
 
     def writes(self):
-        return self.sql("COPY (SELECT component, term, fenced FROM chaos_write ORDER BY id) TO STDOUT")
+        return self.sql(
+            "COPY (SELECT component, term, fenced, coalesce(held, 0) FROM chaos_write ORDER BY id) TO STDOUT"
+        )
 
     def restart(self):
-        time.sleep(max(0, self.started + APART_S - time.monotonic()))
         self.server.stop(signal.SIGINT)
         self.start()
 
@@ -210,24 +226,24 @@ class Mariadb(Server):
     def permit(self):
         self.sql(
             "CREATE TABLE chaos_write (id bigint PRIMARY KEY AUTO_INCREMENT, component varchar(64), term bigint,"
-            " at_ns bigint, fenced int);\nDELIMITER //\n"
+            " at_ns bigint, fenced int, held bigint);\nDELIMITER //\n"
             "CREATE PROCEDURE chaos_fenced(lease varchar(64), component varchar(64), term bigint, at_ns bigint)"
-            f" BEGIN START TRANSACTION; CALL tenure_fence(lease, term); DO BENCHMARK({WORK} * RAND(), MD5(component));"
-            " INSERT INTO chaos_write (component, term, at_ns, fenced) VALUES (component, term, at_ns, 1); COMMIT;"
-            " END //\nDELIMITER ;\n"
+            " BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END; START TRANSACTION;"
+            f" CALL tenure_fence(lease, term); DO BENCHMARK({WORK} * RAND(), MD5(component));"
+            " INSERT INTO chaos_write (component, term, at_ns, fenced, held) SELECT component, term, at_ns, 1, l.term"
+            " FROM tenure_lease l WHERE l.component = lease; COMMIT; END //\nDELIMITER ;\n"
         )
         for user in ("tenure@localhost", "tenure@'%'"):
             self.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON tenure.* TO {user}")
 
     def client(self):
         where = [f"--host={DATABASE}", f"--port={self.server.port}", "--user=tenure", "--connect-timeout=3"]
-        return ["mariadb", "--no-defaults", "--force", "--unbuffered", "--skip-reconnect", *where, "tenure"]
+        return ["mariadb", "--no-defaults", "--force", "--unbuffered", *where, "tenure"]
 
     def writes(self):
-        return self.sql("SELECT component, term, fenced FROM chaos_write ORDER BY id")
+        return self.sql("SELECT component, term, fenced, coalesce(held, 0) FROM chaos_write ORDER BY id")
 
     def restart(self):
-        time.sleep(max(0, self.started + APART_S - time.monotonic()))
         processes.send(self.server.process.pid, signal.SIGTERM)
         try:
             self.server.process.wait(20)

@@ -13,8 +13,8 @@ from processes import signal
 
 # From the end of a fault until there has to be a leader: a session that nobody renews has to be seen for a lease, and
 # a database that restarted is not believed for another one; each with what connecting, polls and a start take.
-ONE_LEASE, TWO_LEASES = 1.5, 3.0
-SLACK_MS = 1500
+NO_LEASE, ONE_LEASE, TWO_LEASES = 0.0, 1.25, 3.0
+SLACK_MS = 1000
 NOTHING = None  # may come of it
 
 
@@ -25,6 +25,7 @@ class Fault:
     begin: typing.Callable  # (world, victim) -> what ends it
     victim: str  # node, run, seat, or db: of which there is one
     leases: float | None = ONE_LEASE
+    at_once: bool = False  # over when it has begun
 
     def recovery_ms(self, lease_ms):
         return None if self.leases is NOTHING else int(self.leases * lease_ms) + SLACK_MS
@@ -66,6 +67,14 @@ def tenurectl_killed(_, seat):
 
 def tenurectl_stopped(_, seat):
     return stopped([seat.process.pid])
+
+
+def guardian_killed(_, seat):
+    return killed(seat.guardians())
+
+
+def guardian_stopped(_, seat):
+    return stopped(seat.guardians())
 
 
 def worker_killed(_, seat):
@@ -180,9 +189,11 @@ def db_clock_moved(world, db):
 TABLE = (
     Fault("daemon killed", 4, daemon_killed, "node"),
     Fault("daemon stopped", 4, daemon_stopped, "node"),
-    Fault("tenurectl killed", 3, tenurectl_killed, "run"),
+    Fault("tenurectl killed", 3, tenurectl_killed, "run", NO_LEASE, True),
     Fault("tenurectl stopped", 3, tenurectl_stopped, "run"),
-    Fault("worker killed", 4, worker_killed, "seat"),
+    Fault("guardian killed", 2, guardian_killed, "run", NO_LEASE, True),
+    Fault("guardian stopped", 2, guardian_stopped, "run"),
+    Fault("worker killed", 4, worker_killed, "seat", NO_LEASE, True),
     Fault("worker stopped", 3, worker_stopped, "seat"),
     Fault("black hole", 3, wire("black_hole"), "node"),
     Fault("TCP resets", 3, wire("resets"), "node"),
@@ -195,7 +206,7 @@ TABLE = (
     Fault("memory exhausted", 2, limited(resource.RLIMIT_AS, address_space), "node"),
     Fault("runtime disk full", 2, runtime_disk_full, "node"),
     Fault("database killed", 2, db_killed, "db", TWO_LEASES),
-    Fault("database restarted", 2, db_restarted, "db", TWO_LEASES),
+    Fault("database restarted", 2, db_restarted, "db", TWO_LEASES, True),
     Fault("database stopped", 3, db_stopped, "db", TWO_LEASES),
     Fault("database failed over to a stale copy", 3, db_failed_over, "db", TWO_LEASES),
     Fault("database read-only", 2, db_read_only, "db", TWO_LEASES),

@@ -80,6 +80,14 @@ def descendants(pid):
     return found
 
 
+def program(pid):
+    """The name of its file; empty where it has ended."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return ""
+
+
 def freeze(pid):
     """Stops the process and all below it; whole when it returns."""
     for victim in [pid] + descendants(pid):
