@@ -21,9 +21,10 @@ SETTINGS = ("FAKETIME_NO_CACHE=1", "FAKETIME_DISABLE_SHM=1", "DONT_FAKE_MONOTONI
 # Two starts within one second are the same to those who look at MariaDB: see tenured.conf(5).
 APART_S = 2
 MANY = 90  # connections
-# What a fenced transaction does while it holds the lease's row, some milliseconds. It does not sleep: where the wall
-# clock is moved back meanwhile, the server would go on sleeping for as long, and nobody could claim.
-WORK = 50_000
+# What a fenced transaction does while it holds the lease's row, a few milliseconds on each of the databases. It does not
+# sleep: where the wall clock is moved back meanwhile, the server would go on sleeping for as long, and nobody could
+# claim.
+ROWS, HASHES = 50_000, 10_000
 
 
 def sanitized():
@@ -165,7 +166,7 @@ class Postgresql(Server):
             "CREATE PROCEDURE chaos_fenced(lease text, component text, term bigint, at_ns bigint)"
             " LANGUAGE plpgsql AS $$"
             " BEGIN PERFORM tenure_fence(lease, term);"
-            f" PERFORM count(*) FROM generate_series(1, ({WORK} * random())::int);"
+            f" PERFORM count(*) FROM generate_series(1, ({ROWS} * random())::int);"
             " INSERT INTO chaos_write (component, term, at_ns, fenced, held) SELECT $2, $3, $4, 1, l.term"
             " FROM tenure_lease l WHERE l.component = $1; END $$;"
             "GRANT INSERT ON chaos_write TO tenure; GRANT USAGE ON SEQUENCE chaos_write_id_seq TO tenure"
@@ -229,7 +230,7 @@ class Mariadb(Server):
             " at_ns bigint, fenced int, held bigint);\nDELIMITER //\n"
             "CREATE PROCEDURE chaos_fenced(lease varchar(64), component varchar(64), term bigint, at_ns bigint)"
             " BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END; START TRANSACTION;"
-            f" CALL tenure_fence(lease, term); DO BENCHMARK({WORK} * RAND(), MD5(component));"
+            f" CALL tenure_fence(lease, term); DO BENCHMARK({HASHES} * RAND(), MD5(component));"
             " INSERT INTO chaos_write (component, term, at_ns, fenced, held) SELECT component, term, at_ns, 1, l.term"
             " FROM tenure_lease l WHERE l.component = lease; COMMIT; END //\nDELIMITER ;\n"
         )
