@@ -21,7 +21,7 @@ SETTINGS = ("FAKETIME_NO_CACHE=1", "FAKETIME_DISABLE_SHM=1", "DONT_FAKE_MONOTONI
 # Two starts within one second are the same to those who look at MariaDB: see tenured.conf(5).
 APART_S = 2
 MANY = 90  # connections
-# What a fenced transaction does while it holds the lease's row, a few milliseconds on each of the databases. It does not
+# What a fenced transaction does while it holds the lease's row, a few milliseconds on either database. It does not
 # sleep: where the wall clock is moved back meanwhile, the server would go on sleeping for as long, and nobody could
 # claim.
 ROWS, HASHES = 50_000, 10_000
