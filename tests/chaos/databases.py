@@ -212,7 +212,9 @@ class Mariadb(Server):
             "CREATE TABLE chaos_write (id bigint PRIMARY KEY AUTO_INCREMENT, component varchar(64), term bigint,"
             " at_ns bigint, fenced int);\nDELIMITER //\n"
             "CREATE PROCEDURE chaos_fenced(lease varchar(64), component varchar(64), term bigint, at_ns bigint)"
-            f" BEGIN START TRANSACTION; CALL tenure_fence(lease, term); DO BENCHMARK({WORK} * RAND(), MD5(component));"
+            # One that is refused lets go of the lease's row.
+            " BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;"
+            f" START TRANSACTION; CALL tenure_fence(lease, term); DO BENCHMARK({WORK} * RAND(), MD5(component));"
             " INSERT INTO chaos_write (component, term, at_ns, fenced) VALUES (component, term, at_ns, 1); COMMIT;"
             " END //\nDELIMITER ;\n"
         )
