@@ -10,7 +10,7 @@
 #: make fuzz-corpus   what it found goes into tests/fuzz/corpus, as far as it adds something
 #: make model      the protocol before a model checker; BOUNDS=large looks further
 #: make bench      side by side with others, into tests/bench/RESULTS.md; ONLY="check handover" is some of it
-#: make chaos      five daemons and everything that goes wrong; MINUTES=2 STORE=postgresql|mariadb SEED=… REPORT=yes
+#: make chaos      five daemons and all that goes wrong; MINUTES=2 STORE=postgresql|mariadb|galera SEED=… REPORT=yes
 #: make failover   fail-overs to a stale replica, of PostgreSQL ROUNDS=50 and of MariaDB two fifths of it
 #: make consistency   the workers of src/examples while leaders are killed, frozen and moved, and without an election;
 #:                 MINUTES=5
