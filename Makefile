@@ -10,7 +10,7 @@
 #: make fuzz-corpus   what it found goes into tests/fuzz/corpus, as far as it adds something
 #: make model      the protocol before a model checker; BOUNDS=large looks further
 #: make bench      side by side with others, into tests/bench/RESULTS.md; ONLY="check handover" is some of it
-#: make chaos      five daemons and everything that goes wrong; MINUTES=2 STORE=postgresql|mariadb SEED=… REPORT=yes
+#: make chaos      five daemons and all that goes wrong; MINUTES=2 STORE=postgresql|mariadb|galera SEED=… REPORT=yes
 #: make failover   fail-overs to a stale replica, of PostgreSQL ROUNDS=50 and of MariaDB two fifths of it
 #: make consistency   the workers of src/examples while leaders are killed, frozen and moved, and without an election;
 #:                 MINUTES=5
@@ -247,8 +247,8 @@ programs = $(patsubst %.c,$(P)/%,$(wildcard tests/$1/test_*.c))
 UNIT := $(call programs,unit)
 STORE_TESTS := $(call programs,store)
 STORE_HELPERS := $(patsubst %.c,$(O)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
-STEADY := $(P)/tests/chaos/steady.so
-HELPERS := $(STEADY) $(patsubst %.c,$(P)/%,$(filter-out %/steady.c,$(wildcard tests/system/*.c tests/chaos/*.c)))
+CLOCK := $(P)/tests/chaos/clock.so
+HELPERS := $(CLOCK) $(patsubst %.c,$(P)/%,$(filter-out %/clock.c,$(wildcard tests/system/*.c tests/chaos/*.c)))
 LOCAL := $(P)/tests/bench/time_local
 SIM := $(if $(wildcard tests/sim/*.c),$(P)/tests/sim/sim)
 COUNTS := $(P)/tests/bench/count_core $(P)/tests/bench/count_socket
@@ -265,9 +265,9 @@ $(FUZZ): $(P)/%: $(O)/%.o $(O)/tests/fuzz/clock.o $(if $(filter fuzz,$(MODE)),,$
 	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer) $(DAEMON_LIBS))
 
 # What the system tests start besides our own programs: with libtenure.so, the way others use it.
-$(STEADY): %.so: $(O)/tests/chaos/steady.o $(STAMP)
+$(CLOCK): %.so: $(O)/tests/chaos/clock.o $(STAMP)
 	$(call link,-shared $<)
-$(filter-out $(STEADY),$(HELPERS)) $(LOCAL): $(P)/%: $(O)/%.o $(P)/libtenure.so $(call archives,wire base) $(STAMP)
+$(filter-out $(CLOCK),$(HELPERS)) $(LOCAL): $(P)/%: $(O)/%.o $(P)/libtenure.so $(call archives,wire base) $(STAMP)
 	$(call link,$(filter %.o %.so %.a,$^),-Wl$(comma)-rpath$(comma)'$$ORIGIN/../..')
 
 STATES := $(P)/tests/tools/states

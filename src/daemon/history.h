@@ -5,9 +5,9 @@
 
 #include "exchange.h"
 
-#define HISTORY_TERMS 1000              // of all components together
-#define HISTORY_AGE_NS (10 * NS_PER_S)  // what is shown may be as old
-#define HISTORY_AGAIN_NS (1 * NS_PER_S) // between two attempts to read it
+#define HISTORY_TERMS 1000                       // of all components together
+#define HISTORY_AGE_NS (10 * NS_PER_S)           // what is shown may be as old
+#define HISTORY_AGAIN_NS (1 * NS_PER_S)          // between two attempts to read it
 #define HISTORY_LAST_MS INT64_C(253402300799999) // a Unix time: the year 9999 ends
 
 struct history {

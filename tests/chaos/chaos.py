@@ -28,10 +28,10 @@ BUILD = pathlib.Path(os.environ.get("TENURE_BUILD", HERE.parents[1] / "build"))
 NODES = "abcde"
 LEASES = {"alpha": ["alpha"], "beta": ["beta"], "gamma": ["gamma"], "pair": ["left", "right"]}
 RUN = ("alpha", "gamma", "left")  # under `tenurectl run`; the others through libtenure
-LEASE_MS, STOP_GRACE_MS = 2000, 200
-TIMING = f"lease = {LEASE_MS}ms\nrenew = 400ms\npoll = 200ms\ntimeout = 400ms\n"
+STOP_GRACE_MS = 200
 COMPONENT = f"stop_grace = {STOP_GRACE_MS}ms\nstart_timeout = 5s\ncooldown = 1s\n"
 TURN_S = 0.02
+LOOK_S = 0.3  # between looks at what comes back by itself
 RESTART_S = 0.3  # before what ended is started again
 CALM_S = (1, 5)  # between one lot of faults and the next
 LONG_CALM = (8, 15)  # every so many lots, and seconds: when nothing may be without a leader
@@ -87,7 +87,8 @@ class Node:
 
     def write_config(self, name, user):
         text = f"[tenure]\nnode = {self.name}\nruntime_dir = {self.disk.path}\n\n[store]\n"
-        text += self.world.database.config(user) + TIMING
+        database = self.world.database
+        text += f"{database.config(user)}lease = {database.lease_ms}ms\n{database.timing}"
         for lease, members in LEASES.items():
             for component in members:
                 group = f"group = {lease}\n" if len(members) > 1 else ""
@@ -131,7 +132,7 @@ class World:
         self.init()
         self.able = faults.available(self)
         self.deck = []
-        self.active = []  # (fault, number, victim, ends at, what ends it)
+        self.active = []  # (fault, number, victim, ends at, what ends it; that returns what is left to do)
         self.numbers = itertools.count()
         self.journal = open(results / "faults.jsonl", "w", encoding="ascii")
         self.stalls = Stalls().start()
@@ -151,11 +152,12 @@ class World:
             self.journal.write(json.dumps({"word": "died", "where": where, "status": status, "at": now()}) + "\n")
             self.journal.flush()
 
-    def say(self, word, number, fault, where, **more):
+    def say(self, word, number, fault, victim, **more):
+        where = "db" if fault.victim == "db" else victim.name
         line = {"word": word, "id": number, "name": fault.name, "where": where, "at": now(), **more}
         self.journal.write(json.dumps(line) + "\n")
         self.journal.flush()
-        print(f"  {time.monotonic() - self.begun:7.1f} s  {word:<6}{fault.name} at {where}", flush=True)
+        print(f"  {time.monotonic() - self.begun:7.1f} s  {word:<6}{fault.name} at {victim.name}", flush=True)
 
     def leads(self, victim):
         """Whether a worker there has written just now."""
@@ -166,7 +168,8 @@ class World:
         """Whom nothing has hit already."""
         taken = [victim for _, _, victim, _, _ in self.active]
         if kind == "db":
-            return [] if self.database in taken else [self.database]
+            free = not any(server in taken for server in self.database.servers) and self.database.whole()
+            return self.database.servers if free else []
         seats = [seat for node in self.nodes for seat in node.seats]
         nodes = [n for n in self.nodes if n not in taken and n.daemon.poll() is None]
         if kind == "node":
@@ -191,12 +194,14 @@ class World:
         victim = self.random.choice(victims)
         number = next(self.numbers)
         # Some are over before anybody notices, some last for leases.
-        seconds = self.random.choice((self.random.uniform(0.05, 1), self.random.uniform(1, 6)))
-        where = victim.name if fault.victim != "db" else "db"
+        longest = 3 * self.database.lease_ms / 1000
+        seconds = self.random.choice((self.random.uniform(0.05, 1), self.random.uniform(1, longest)))
         if fault.victim == "db":
             victim.settle()
-        self.say("begin", number, fault, where, recovery_ms=fault.recovery_ms(LEASE_MS))
+        self.say("begin", number, fault, victim, recovery_ms=fault.recovery_ms(self.database))
         end = fault.begin(self, victim)
+        if fault.victim == "db":
+            end = self.database.and_recovers(end)
         self.active.append((fault, number, victim, time.monotonic() + (0 if fault.at_once else seconds), end))
 
     def heal(self, everything=False):
@@ -204,8 +209,11 @@ class World:
             fault, number, victim, ends_at, end = item
             if everything or time.monotonic() >= ends_at:
                 self.active.remove(item)
-                end()
-                self.say("end", number, fault, victim.name if fault.victim != "db" else "db")
+                rest = end()
+                if rest:
+                    self.active.append((fault, number, victim, time.monotonic() + LOOK_S, rest))
+                else:
+                    self.say("end", number, fault, victim)
 
     def calm(self, seconds, until_true=lambda: False):
         end = time.monotonic() + seconds
@@ -233,7 +241,8 @@ class World:
             self.calm(60, lambda: not self.active)
             self.calm(self.random.uniform(*CALM_S) if lot % LONG_CALM[0] else LONG_CALM[1])
         self.heal(everything=True)
-        self.calm(3 * LEASE_MS / 1000 + 2)
+        self.calm(databases.JOINED_S, lambda: not self.active)
+        self.calm(3 * self.database.lease_ms / 1000 + 2)
         self.save(begin, now())
 
     def save(self, begin, end):
@@ -242,7 +251,7 @@ class World:
             for process in [node.daemon, *[seat.process for seat in node.seats]]:
                 processes.freeze(process.pid)
         about = {"store": self.store, "seed": self.seed, "nodes": list(NODES), "leases": LEASES}
-        about.update(lease_ms=LEASE_MS, stop_grace_ms=STOP_GRACE_MS, begin=begin, end=end)
+        about.update(lease_ms=self.database.lease_ms, stop_grace_ms=STOP_GRACE_MS, begin=begin, end=end)
         about.update(faults=[fault.name for fault in self.able])
         (self.results / "run.json").write_text(json.dumps(about))
         (self.results / "writes.tsv").write_text(self.database.writes() + "\n")

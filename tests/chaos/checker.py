@@ -25,7 +25,7 @@ UNEXPLAINED_MS = 500  # without a leader while nothing is wrong: a hand-over, an
 LATE_MS = 150  # from the daemon's timer to the worker's line
 GAP_MS = 30  # what is shorter is a beat that came late
 DEAF_MS = 500  # after what made a worker or its daemon deaf
-DYING_MS = 500  # from what kills a worker to its last beat
+DYING_MS = 500  # between what kills a worker and its last beat
 LEAST_QUIET = 0.3
 LONG_MINUTES = 10  # of a run in which everything has to have happened
 # Whoever these hit may hear of a revocation late.
@@ -181,9 +181,11 @@ class History:
 
 def valid_until(history, run):
     """A worker that only stood still may go on as long as its token was valid."""
+    dying = DYING_MS * MS
     dead = any(
-        fault.name in DEADLY and fault.at(run) and run.last - DYING_MS * MS <= fault.begin <= run.valid_until
+        fault.begin <= run.valid_until and fault.begin - dying <= run.last <= fault.end + dying
         for fault in history.faults
+        if fault.name in DEADLY and fault.at(run)
     )
     return run.last if run.over or dead else max(run.last, run.valid_until)
 

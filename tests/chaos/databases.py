@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The servers of `make chaos`: each on a small disk, reached over TCP, with what can go wrong with it."""
 
+import itertools
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import time
 
 import failover
+import galera
 import mariadb
 import network
 import postgres
@@ -15,12 +18,10 @@ import processes
 from network import DATABASE
 from replica import BUILD, until
 
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
-STEADY = BUILD / "tests/chaos/steady.so"
-SETTINGS = ("FAKETIME_NO_CACHE=1", "FAKETIME_DISABLE_SHM=1", "DONT_FAKE_MONOTONIC=1")
 # Two starts within one second are the same to those who look at MariaDB: see tenured.conf(5).
 APART_S = 2
 MANY = 90  # connections
+JOINED_S = 300  # at most, until a node is part of its cluster, which may have to copy all of it
 # What a fenced transaction does while it holds the lease's row, a few milliseconds on either database. It does not
 # sleep: where the wall clock is moved back meanwhile, the server would go on sleeping for as long, and nobody could
 # claim.
@@ -32,27 +33,16 @@ def sanitized():
     return os.environ.get("TENURE_MODE") in ("asan", "tsan")
 
 
-def faketime():
-    """The library, or None."""
-    machine = os.uname().machine
-    path = FAKETIME.replace("x86_64", machine)
-    return path if os.path.exists(path) else None
-
-
 class Clock:
     """A wall clock that can be moved, of what is started with the prefix; the other clocks stay as they are."""
 
     def __init__(self, path):
-        self.path = path
-        self.prefix = []
-        self.move(0)
-        if faketime():
-            self.prefix = ["env", f"LD_PRELOAD={STEADY}:{faketime()}", f"FAKETIME_TIMESTAMP_FILE={path}", *SETTINGS]
+        path.write_bytes(bytes(8))
+        self.file = open(path, "r+b", buffering=0)
+        self.prefix = ["env", f"LD_PRELOAD={BUILD / 'tests/chaos/clock.so'}", f"TENURE_CHAOS_CLOCK={path}"]
 
     def move(self, hours):
-        new = self.path.with_suffix(".new")
-        new.write_text(f"{hours:+d}h\n" if hours else "+0s\n")
-        os.replace(new, self.path)
+        os.pwrite(self.file.fileno(), struct.pack("=q", hours * 3600), 0)
 
 
 class Disk:
@@ -77,13 +67,28 @@ class Disk:
 
 
 class Server:
-    """What both have in common. `server`: what starts, stops and asks it."""
+    """What all have in common, each of which is a database by itself. `server`: what starts, stops and asks it."""
+
+    name = "db"
+    lease_ms = 2000
+    timing = "renew = 400ms\npoll = 200ms\ntimeout = 400ms\n"
+    doubted = True  # after a restart, for one lease
+    without = ("database node cut off",)
+    disk_size = "1g"
 
     def __init__(self, directory):
-        self.disk = Disk(directory / "disk", "1g")
+        self.disk = Disk(directory / "disk", self.disk_size)
         self.clock = Clock(directory / "database-clock")
         self.started = 0
         self.server = None
+        self.servers = [self]
+
+    def whole(self):
+        return True
+
+    def and_recovers(self, end):
+        """What ends a fault and returns, where there is more to wait for, what to call next."""
+        return end
 
     def lives(self):
         return bool(self.server.process) and self.server.process.poll() is None
@@ -200,12 +205,16 @@ class Postgresql(Server):
 
 class Mariadb(Server):
     has_memory = False
+    committed = ""  # what the procedure does besides
 
     def __init__(self, directory):
         super().__init__(directory)
-        self.server = mariadb.MariaDB(self.disk.path / "db")
+        self.server = self.make()
         self.server.data = self.server.directory / "data"
         self.server.prefix = self.clock.prefix
+
+    def make(self):
+        return mariadb.MariaDB(self.disk.path / "db")
 
     def launch(self):
         self.server.start(f"--bind-address={DATABASE}", f"--max-user-connections={MANY}")
@@ -227,12 +236,13 @@ class Mariadb(Server):
     def permit(self):
         self.sql(
             "CREATE TABLE chaos_write (id bigint PRIMARY KEY AUTO_INCREMENT, component varchar(64), term bigint,"
-            " at_ns bigint, fenced int, held bigint);\nDELIMITER //\n"
+            " at_ns bigint, fenced int, held bigint, seqno bigint);\nDELIMITER //\n"
             "CREATE PROCEDURE chaos_fenced(lease varchar(64), component varchar(64), term bigint, at_ns bigint)"
-            " BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END; START TRANSACTION;"
-            f" CALL tenure_fence(lease, term); DO BENCHMARK({HASHES} * RAND(), MD5(component));"
+            # One that is refused lets go of the lease's row.
+            " BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;"
+            f" START TRANSACTION; CALL tenure_fence(lease, term); DO BENCHMARK({HASHES} * RAND(), MD5(component));"
             " INSERT INTO chaos_write (component, term, at_ns, fenced, held) SELECT component, term, at_ns, 1, l.term"
-            " FROM tenure_lease l WHERE l.component = lease; COMMIT; END //\nDELIMITER ;\n"
+            f" FROM tenure_lease l WHERE l.component = lease; COMMIT; {self.committed} END //\nDELIMITER ;\n"
         )
         for user in ("tenure@localhost", "tenure@'%'"):
             self.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON tenure.* TO {user}")
@@ -269,4 +279,149 @@ class Mariadb(Server):
             self.disconnect()
 
 
-STORES = {"postgresql": Postgresql, "mariadb": Mariadb}
+class GaleraNode(galera.Node):
+    def spawn(self, command):
+        return super().spawn([*self.prefix, *command])
+
+
+class GaleraServer(Mariadb):
+    """One node of a cluster. It begins without being waited for: see joined()."""
+
+    disk_size = "300m"
+    # The order of ids is not that of the commits. A counter's row would make transactions conflict that have nothing
+    # but a fence in common; so each writes down afterwards the number that the cluster gave to its commit.
+    committed = (
+        "UPDATE chaos_write SET seqno = SUBSTRING_INDEX(WSREP_LAST_WRITTEN_GTID(), '-', -1)"
+        " WHERE id = LAST_INSERT_ID();"
+    )
+
+    def __init__(self, directory, number, nodes):
+        self.name, self.number, self.nodes = f"db{number}", number, nodes
+        self.leaving = False
+        directory.mkdir()
+        super().__init__(directory)
+        nodes.append(self.server)
+
+    def make(self):
+        """To the node we are its cluster, which has a directory and nodes."""
+        node = GaleraNode(self, self.number, True)
+        network.run(*node.network.inside, "ip", "route", "add", "default", "via", galera.CLIENT_ADDRESS.format(254))
+        return node
+
+    @property
+    def directory(self):
+        return self.disk.path
+
+    def launch(self, *options):
+        self.leaving = False
+        self.server.process = self.server.launch(f"--max-user-connections={MANY}", *options)
+
+    def restart(self):
+        """It is begun again once it has ended."""
+        self.leaving = True
+        processes.send(self.server.process.pid, signal.SIGTERM)
+
+    def joined(self):
+        """Whether it is part of the whole cluster. Begins it again where it has ended."""
+        state = self.state()
+        if "Disconnected" in state and not self.leaving:
+            self.kill()  # it left for good, as one does that cannot write what the others can
+        self.begin()
+        return not self.leaving and state == f"{len(self.nodes)},Primary,ON"
+
+    def state(self):
+        """The size of its part of the cluster, what part that is, and whether it is used; or why it does not say."""
+        names = "'wsrep_cluster_size', 'wsrep_cluster_status', 'wsrep_ready'"
+        try:
+            return self.server.sql(
+                "SELECT GROUP_CONCAT(VARIABLE_VALUE ORDER BY VARIABLE_NAME) FROM information_schema.GLOBAL_STATUS"
+                f" WHERE VARIABLE_NAME IN ({names})"
+            )
+        except RuntimeError as error:
+            return str(error).strip()
+
+
+class Galera:
+    """Three nodes of a cluster. One at a time is hit, until all are together again: two would be the end of it."""
+
+    # While the others give a node up, which takes more than a second, nobody can write.
+    lease_ms = 6000
+    timing = "renew = 600ms\npoll = 300ms\ntimeout = 600ms\n"
+    doubted = False  # it goes on
+    without = ("database failed over to a stale copy",)  # a node that comes back copies the others
+
+    def __init__(self, directory):
+        links = {galera.CLUSTER_LINK: galera.CLUSTER_ADDRESS, galera.CLIENT_LINK: galera.CLIENT_ADDRESS}
+        network.router({link: address.format(254) for link, address in links.items()})
+        nodes = []
+        numbers = range(1, galera.NODES + 1)
+        self.servers = [GaleraServer(directory / f"database{number}", number, nodes) for number in numbers]
+        self.first = itertools.cycle(range(galera.NODES))
+
+    def start(self):
+        for server in self.servers:
+            server.launch(*(["--wsrep-new-cluster"] if server is self.servers[0] else []))
+            until(server.server.is_up, f"{server.name} being part of the cluster", JOINED_S, 0.1)
+        self.servers[0].server.make_users()
+
+    def create(self):
+        self.servers[0].create()
+
+    def permit(self):
+        self.servers[0].permit()
+
+    def config(self, user):
+        """Each daemon begins with another node."""
+        if user == "owner":
+            return self.servers[0].config(user)
+        first = next(self.first)
+        hosts = ",".join(server.server.host for server in self.servers[first:] + self.servers[:first])
+        return f"driver = mysql\nhost = {hosts}\nuser = {user}\ndatabase = tenure\ntls = off\n"
+
+    def client(self):
+        """At any node, each time it is started."""
+        nodes = [f"{server.server.address} {server.server.port}" for server in self.servers]
+        command = 'set -- $(shuf -n 1 -e "$@") && exec mariadb --no-defaults --host=$1 --port=$2'
+        command += " --user=tenure --connect-timeout=3 --force --unbuffered tenure"
+        return ["sh", "-c", command, "sh", *nodes]
+
+    def whole(self):
+        """Whether all are one cluster. Each is asked, for each may have to be begun again."""
+        joined = [server.joined() for server in self.servers]
+        return all(joined)
+
+    def and_recovers(self, end):
+        def begin():
+            end()
+            return self.recovery()
+
+        return begin
+
+    def recovery(self):
+        give_up_at = time.monotonic() + JOINED_S
+
+        def look():
+            if self.whole():
+                return None
+            if time.monotonic() > give_up_at:
+                raise RuntimeError(self.broken())
+            return look
+
+        return look
+
+    def broken(self):
+        return "the cluster is not whole: " + "; ".join(f"{server.name}: {server.state()}" for server in self.servers)
+
+    def writes(self):
+        """Those with a fence in the order of their commits, but for those whose number was lost with their client; the
+        others, which are counted alone, by their id, which is about that."""
+        if not self.whole():
+            raise RuntimeError(self.broken())
+        return self.servers[0].sql(
+            "SET wsrep_sync_wait = 1;"
+            " SELECT component, term, fenced, COALESCE(held, 0)"
+            " FROM (SELECT *, COALESCE(seqno, MAX(seqno) OVER (ORDER BY id)) AS place FROM chaos_write) w WHERE fenced = 0 OR seqno IS NOT NULL ORDER BY place, id"
+        )
+
+
+STORES = {"postgresql": Postgresql, "mariadb": Mariadb, "galera": Galera}

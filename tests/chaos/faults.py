@@ -23,12 +23,15 @@ class Fault:
     name: str
     weight: int
     begin: typing.Callable  # (world, victim) -> what ends it
-    victim: str  # node, run, seat, or db: of which there is one
+    victim: str  # node, run, seat, or db: a server of the database
     leases: float | None = ONE_LEASE
     at_once: bool = False  # over when it has begun
 
-    def recovery_ms(self, lease_ms):
-        return None if self.leases is NOTHING else int(self.leases * lease_ms) + SLACK_MS
+    def recovery_ms(self, database):
+        if self.leases is NOTHING:
+            return None
+        leases = self.leases if database.doubted else ONE_LEASE
+        return int(leases * database.lease_ms) + SLACK_MS
 
 
 # ---- processes ----
@@ -48,7 +51,12 @@ def daemon_killed(_, node):
 def stopped(pids):
     for pid in pids:
         processes.send(pid, signal.SIGSTOP)
-    return lambda: [processes.send(pid, signal.SIGCONT) for pid in pids]
+
+    def end():
+        for pid in pids:
+            processes.send(pid, signal.SIGCONT)
+
+    return end
 
 
 def daemon_stopped(_, node):
@@ -162,6 +170,12 @@ def db_failed_over(_, db):
     return db.fail_over
 
 
+def db_cut_off(_, db):
+    """From the other nodes; clients reach it."""
+    db.server.isolate()
+    return db.server.reunite
+
+
 def db_read_only(_, db):
     db.read_only(True)
     return lambda: db.read_only(False)
@@ -213,6 +227,7 @@ TABLE = (
     Fault("database out of connections", 2, db_out_of_connections, "db", TWO_LEASES),
     Fault("database disk full", 2, db_disk_full, "db", TWO_LEASES),
     Fault("database clock moved", 2, db_clock_moved, "db", NOTHING),
+    Fault("database node cut off", 4, db_cut_off, "db"),
 )
 
 
@@ -223,11 +238,11 @@ def available(world):
         world.network.on_wire("ether type 0x9999 numgen random mod 100 < 20 drop")()
     except (OSError, subprocess.CalledProcessError) as error:
         why.update(dict.fromkeys(("black hole", "20 % loss", "2 s delay", "requests cut", "replies cut"), error))
-    if not databases.faketime():
-        why.update(dict.fromkeys(("wall clock moved", "database clock moved"), "no libfaketime"))
     if databases.sanitized():
         why.update(dict.fromkeys(("wall clock moved", "memory exhausted"), "the daemon has a sanitizer in it"))
     for fault in TABLE:
+        if fault.name in world.database.without:
+            continue
         if fault.name in why:
             print(f"  left out: {fault.name}: {why[fault.name]}", flush=True)
         else:

@@ -14,6 +14,7 @@ import processes
 
 HERE = pathlib.Path(__file__).resolve().parent
 DATABASE = "10.77.0.1"
+SERVERS = "10.77.0.0/16"  # that one, or those behind it
 ENTERED = "TENURE_CHAOS_INSIDE"
 SETUP = """mount -t tmpfs none /run/netns && ip netns add db && ip -n db link set lo up &&
 exec nsenter --net=/run/netns/db "$@"
@@ -48,6 +49,15 @@ def in_namespace(name, *command):
     return ["nsenter", f"--net=/run/netns/{name}", *command]
 
 
+def router(links):
+    """Makes of the namespace that we are in a router between the nodes and these bridges: names and addresses."""
+    pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="ascii")
+    for link, address in links.items():
+        run("ip", "link", "add", link, "type", "bridge")
+        run("ip", "address", "add", f"{address}/24", "dev", link)
+        run("ip", "link", "set", link, "up")
+
+
 class Network:
     def __init__(self, nodes):
         self.numbers = itertools.count()
@@ -59,6 +69,7 @@ class Network:
             run("ip", "netns", "add", node)
             run("ip", "-n", node, "link", "set", "lo", "up")
             self.plug(node, f"10.77.0.{11 + number}")
+            run("ip", "-n", node, "route", "add", "default", "via", DATABASE)
 
     @staticmethod
     def plug(name, address):
@@ -93,7 +104,7 @@ class Network:
         return self.on_wire(f"iifname p-{node} {some}", f"oifname p-{node} {some}")
 
     def resets(self, node):
-        return self.filter(node, "ip", "output", f"ip daddr {DATABASE} meta l4proto tcp reject with tcp reset")
+        return self.filter(node, "ip", "output", f"ip daddr {SERVERS} meta l4proto tcp reject with tcp reset")
 
     def delay(self, node):
         """netem is not in every kernel: a program takes what the node sends off the wire and puts it back later."""
