@@ -240,6 +240,32 @@ class SecretTest(SystemTest):
         self.assertNotIn(SECRET, result.stderr)
 
 
+CLIENTS = 4096
+# Takes every connection that it gets, and again whenever one is lost; tells how many it had when it got no more.
+HOG = """
+import resource, select, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+held, poll, growing = {}, select.poll(), True
+while True:
+    peer = socket.socket(socket.AF_UNIX)
+    try:
+        peer.connect(sys.argv[1])
+        peer.sendall(b"check component=engine\\n")
+        answer = peer.recv(4096)
+    except OSError:
+        answer = b""
+    if answer.startswith(b"ok "):
+        held[peer.fileno()], growing = peer, True
+        poll.register(peer, select.POLLIN)
+    elif answer and growing:
+        print(len(held), answer.decode(), end="", flush=True)
+        growing = False
+    for fd, _ in poll.poll(0):
+        poll.unregister(fd)
+        held.pop(fd).close()
+"""
+
+
 @unittest.skipIf(os.getuid() != 0, "needs other users")
 class HostileUserTest(SystemTest):
     """S7: what another user of this host may try, where the socket is open to all."""
@@ -302,6 +328,38 @@ for line in sys.argv[2:]:
         self.assertEqual(codes, ["not-joined"] * 4 + ["denied"] * 2, answers)
         leader.wait("extended", after=leader.mark())
         self.assertEqual(leader.all("revoked"), [])
+
+    def assert_half_taken(self, hog):
+        count, answer = hog.stdout.readline().split(" ", 1)
+        self.assertIn(int(count), range(CLIENTS // 2 - 10, CLIENTS // 2 + 1))
+        self.assertEqual(answer, "error code=too-many message=too%20many%20connections%20of%20this%20user\n")
+
+    @unittest.skipIf(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < CLIENTS + 200, "needs as many descriptors")
+    def test_takes_all_connections(self):
+        """S7, S5: one user takes all connections it gets: others join, and rejoin with their term after a restart"""
+        replica = self.replica("a", tenure={"socket_mode": "0666"}, timing={"lease": "20s"}).start()
+        hog = processes.spawn(
+            [sys.executable, "-S", "-c", HOG, replica.socket], user="nobody", stdout=subprocess.PIPE, text=True
+        )
+        self.addCleanup(hog.stdout.close)
+        self.addCleanup(hog.wait)
+        self.addCleanup(hog.kill)
+        self.assert_half_taken(hog)
+        leader = self.worker(replica)
+        leader.wait("granted")
+        told = [line for line in replica.log.items if "refuses more" in line]
+        self.assertEqual(len(told), 1, told)
+        self.assertIn(f" uid={pwd.getpwnam('nobody').pw_uid} ", told[0])
+        # The leader comes back when the other one has taken all it gets.
+        processes.freeze(leader.pid)
+        replica.kill()
+        replica.start()
+        self.assert_half_taken(hog)
+        mark = leader.mark()
+        processes.thaw(leader.pid)
+        again = leader.wait("join", after=mark, term=1)
+        leader.wait("extended", after=leader.items.index(again), term=1)
+        self.assertEqual(leader.all("revoked") + leader.all("over"), [])
 
     def test_planted(self):
         """S7: what somebody planted before the start is refused with what to do, and nothing is written through it"""
