@@ -14,6 +14,7 @@
 #: make failover   fail-overs to a stale replica, of PostgreSQL ROUNDS=50 and of MariaDB two fifths of it
 #: make consistency   the workers of src/examples while leaders are killed, frozen and moved, and without an election;
 #:                 MINUTES=5
+#: make load       clients of the worst kind and 100,000 connections: how long grants take meanwhile, and the memory
 #: make states     draws the core's state tables again, src/core/states.svg
 #: make examples   the three workers of src/examples, in build/examples
 #: make demo       an election to watch; STORE=sqlite or STORE=postgresql
@@ -63,7 +64,7 @@ FREE_GOALS := help clean uninstall dist format lint-format lint-shell lint-man l
 ifneq ($(filter-out $(FREE_GOALS),$(GOALS)),)
 BUILDING := yes
 endif
-TESTING := $(filter check tests sim-check chaos failover consistency coverage lint lint-tidy,$(GOALS))
+TESTING := $(filter check tests sim-check chaos failover consistency load coverage lint lint-tidy,$(GOALS))
 SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call on,WITH_SQLITE),sqlite) \
 	$(if $(call on,WITH_MYSQL),mysql) $(if $(findstring clang,$(CC)),clang)) \
 	$(if $(filter check tests chaos,$(GOALS)),chaos) \
@@ -306,7 +307,7 @@ export TENURE_BUILD = $(abspath $(P))
 export TENURE_MODE = $(MODE)
 export PYTHONPYCACHEPREFIX = $(abspath $(B))/python
 
-.PHONY: tests check bench fuzz fuzz-corpus model sim-check sim failover consistency coverage demo states chaos
+.PHONY: tests check bench fuzz fuzz-corpus model sim-check sim failover consistency load coverage demo states chaos
 tests: all $(STATES) $(UNIT) $(COUNTS) $(FUZZ) $(STORE_TESTS) $(SIM) $(HELPERS)
 
 check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
@@ -351,6 +352,9 @@ failover: all
 consistency: all
 	@TENURE_CONSISTENCY_S=$$(awk 'BEGIN { print $(or $(MINUTES),5) * 60 }') \
 		python3 -u tests/system/test_consistency.py
+
+load: all
+	@TENURE_LOAD=full python3 -u tests/system/test_load.py
 
 # More than a few minutes; see tests/bench/RESULTS.md.
 bench: all $(LOCAL) $(TIMERS) $(SIM) $(HELPERS)

@@ -41,10 +41,12 @@ static int open_spare(void)
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static void refuse(int fd)
+static const char too_many[] = "error code=too-many message=too%20many%20connections\n";
+static const char too_many_of_one[] = "error code=too-many message=too%20many%20connections%20of%20this%20user\n";
+
+static void refuse(int fd, const char *line)
 {
-	static const char text[] = "error code=too-many message=too%20many%20connections\n";
-	if (send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_debug("connection-refused", log_errno("problem", errno));
 	close(fd);
 }
@@ -73,19 +75,45 @@ static void refuse_next(struct server *server, int error)
 		close(server->spare_fd);
 	int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
-		refuse(fd);
+		refuse(fd, too_many);
 	server->spare_fd = open_spare();
 	if (fd < 0 || server->spare_fd < 0)
 		pause_accepting(server, error);
 }
 
-static bool is_full(struct server *server)
+// As many connections as one user has are kept free for others (S7), so no user has more than half; root and the
+// daemon's own may.
+static bool has_its_share(const struct server *server, uid_t uid, size_t left)
 {
-	bool full = server->client_count >= server->setup.limits.clients;
-	if (full && !server->is_full)
-		log_warning("clients", log_uint("connected", server->client_count), log_text("does", "refuses more"));
-	server->is_full = full;
-	return full;
+	const struct client *client;
+	size_t count = 0;
+	if (uid == 0 || uid == geteuid() || server->client_count < left)
+		return false;
+	DL_FOREACH (server->clients, client) {
+		count += client->peer.uid == uid;
+	}
+	return count >= left;
+}
+
+// The line to refuse the peer with, or NULL.
+static const char *find_refusal(struct server *server, int fd)
+{
+	size_t left = server->setup.limits.clients - server->client_count;
+	const char *line = NULL;
+	struct ucred peer;
+	socklen_t size = sizeof peer;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return too_many;
+	if (left == 0)
+		line = too_many;
+	else if (has_its_share(server, peer.uid, left))
+		line = too_many_of_one;
+	if (line && !server->has_refused)
+		log_warning("clients", log_uint("connected", server->client_count), log_int("uid", peer.uid),
+			log_text("does", left == 0 ? "refuses more" : "refuses more of this user"));
+	// Told again only after there was room for all: nobody fills the log by coming and going.
+	server->has_refused = line || (server->has_refused && server->client_count >= left);
+	return line;
 }
 
 // 0 where there may be more to accept.
@@ -98,8 +126,11 @@ static int accept_one(struct server *server)
 	}
 	if (fd < 0)
 		return errno == ECONNABORTED || errno == EINTR ? 0 : -errno;
-	if (is_full(server) || client_new(server, fd) < 0)
-		refuse(fd);
+	const char *line = find_refusal(server, fd);
+	if (!line && client_new(server, fd) < 0)
+		line = too_many;
+	if (line)
+		refuse(fd, line);
 	return 0;
 }
 

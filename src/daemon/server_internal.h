@@ -121,7 +121,7 @@ struct server {
 	struct loop_watch *again_watch;
 	struct client *clients;
 	size_t client_count;
-	bool is_full; // and the log says so
+	bool has_refused; // and the log says so
 	size_t watcher_count;
 	struct client *active;  // to be looked at in this turn
 	struct client *leaving; // their workers are gone, or expelled

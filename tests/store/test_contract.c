@@ -732,6 +732,43 @@ START_TEST(test_holder_is_always_read)
 }
 END_TEST
 
+// A server may hold leases of other fleets, and tells of all that changed: none of them is taken for one of ours.
+START_TEST(test_rows_of_others)
+{
+	static const char *const others[] = {"", "a", "engin", "engine2", "zebra"};
+	set_up_leader((enum backend)_i);
+	peer_report(&b); // from here on it reads what changed, and `c` reads all
+	peer_ok(&a, &(struct exchange_request){.ask = &(struct exchange_ask){.lease = ENGINE, .term = 1}});
+	for (size_t i = 0; i < COUNT_OF(others); i++) {
+		world_sql(&world,
+			"INSERT INTO tenure_lease (component, session, node, term, generation, acquired_at, changed_at)"
+			" SELECT '%s', session, 'elsewhere', 99, generation, acquired_at, changed_at FROM tenure_lease"
+			" WHERE component = 'engine'",
+			others[i]);
+		world_sql(&world,
+			"INSERT INTO tenure_ask (component, term, target, cooldown_ms, asked_at)"
+			" SELECT '%s', 99, target, 77, asked_at FROM tenure_ask WHERE component = 'engine'",
+			others[i]);
+	}
+	struct peer *peers[] = {&b, &c};
+	for (size_t i = 0; i < COUNT_OF(peers); i++) {
+		const struct exchange_reply *reply = peer_report(peers[i]);
+		ck_assert_uint_eq(reply->row_count, WORLD_LEASES);
+		ck_assert(!reply->rows[DISCOVERY].exists && !reply->rows[COUNTER].exists);
+		const struct exchange_row *row = &reply->rows[ENGINE];
+		ck_assert_str_eq(row->node, "host-a");
+		ck_assert_uint_eq(row->term, 1);
+		ck_assert(row->asked && row->cooldown_ms == 0);
+	}
+	// Nor is one claimed or released.
+	ck_assert_uint_eq(peer_claim(&b, COUNTER), 1);
+	peer_release(&a, ENGINE, 1);
+	ck_assert_str_eq(
+		world_sql(&world, "SELECT count(*) FROM tenure_lease WHERE term = 99 AND session IS NOT NULL"), "5");
+	tear_down();
+}
+END_TEST
+
 static Suite *contract_suite(void)
 {
 	const struct {
@@ -773,6 +810,7 @@ static Suite *contract_suite(void)
 		{test_reports_follow, MEMORY},
 		{test_unnoticed_change, SHARED},
 		{test_holder_is_always_read, SHARED},
+		{test_rows_of_others, SHARED},
 	};
 	Suite *suite = suite_create("contract");
 	TCase *all = tcase_create("statements");

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import unittest
 
+import http_client
 import processes
 from case import SystemTest, main
 from replica import TENURECTL, TENURED, WORKER, Memory, until
@@ -173,9 +174,14 @@ class SecretTest(SystemTest):
         uid = pwd.getpwnam("daemon").pw_uid
         for path in (file, self.replica_a.run_dir, self.replica_a.directory):
             os.chown(path, uid, -1)
+        self.write_config("host=127.0.0.1 port=1")
+
+    def write_config(self, where):
+        directory = self.replica_a.directory
         text = self.replica_a.config.read_text().partition("[store]")[0]
-        text += "[store]\ndriver = postgresql\nconninfo = host=127.0.0.1 port=1 user=x\n"
-        self.replica_a.config.write_text(f"{text}password_file = {file}\n[component:engine]\n")
+        text += f"[store]\ndriver = postgresql\nconninfo = {where} dbname=postgres user=x\n"
+        text += f"password_file = {directory}/password\n[http]\nlisten = {directory}/http\n[component:engine]\n"
+        self.replica_a.config.write_text(text)
 
     def spy(self, user):
         command = [sys.executable, "-S", "-c", SPY, self.replica_a.pid, SECRET]
@@ -192,15 +198,34 @@ class SecretTest(SystemTest):
             self.assertEqual((found["cmdline"], found["stat"]), ("nothing",) * 2, user)
         self.assertEqual(self.spy("root")["environ"], "told", "the spy is blind")
 
-    def test_output(self):
-        """S7: neither --dump nor the log at debug level, status or metrics has it"""
+    def assert_silent(self, outcome, words):
+        """Started, the daemon has that of its database, which it says in these words, and the password nowhere."""
         replica = self.replica_a
         replica.start(user="daemon")
-        until(lambda: replica.status()["store"] == "unavailable", "an attempt")
+        row = until(lambda: (row := replica.status())["store"] == outcome and row, outcome)
         dump = replica.run_tenured("--dump", user="daemon")
-        self.assertEqual(dump.returncode, 0, dump.stderr)
-        texts = (dump.stdout, dump.stderr, str(replica.status()), "\n".join(replica.log.items))
-        self.assertNotIn(SECRET, "".join(texts))
+        self.assertEqual((dump.returncode, dump.stderr), (0, ""))
+        texts = {"--dump": dump.stdout, "status": str(row), "the log": "\n".join(replica.log.items)}
+        for path in ("/metrics", "/status", "/"):
+            reply = http_client.ask(replica.directory / "http", path)
+            self.assertEqual(reply.status, 200)
+            texts[path] = reply.body
+        for name, text in texts.items():
+            self.assertIn("engine" if name in ("--dump", "/metrics") else words, text, name)
+            self.assertNotIn(SECRET, text, name)
+
+    def test_output(self):
+        """S7: neither --dump nor the log at debug level, status, metrics or the page has it"""
+        self.assert_silent("unavailable", "Connection refused")
+
+    def test_refused(self):
+        """S7: nor has any of them what a server was told that refuses the password"""
+        server = self.make_server()
+        rules = server.data / "pg_hba.conf"
+        rules.write_text("host all x 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+        server.start().sql("CREATE ROLE x LOGIN PASSWORD 'another'")
+        self.write_config(f"host=127.0.0.1 port={server.port}")
+        self.assert_silent("denied", "password authentication failed")
 
     def test_core_dump(self):
         """S7: a daemon that crashes leaves no core, whatever the limit was"""
@@ -238,6 +263,32 @@ class SecretTest(SystemTest):
         self.assertEqual(result.returncode, 78)
         self.assertIn("belongs to another user", result.stderr)
         self.assertNotIn(SECRET, result.stderr)
+
+
+CLIENTS = 4096
+# Takes every connection that it gets, and again whenever one is lost; tells how many it had when it got no more.
+HOG = """
+import resource, select, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+held, poll, growing = {}, select.poll(), True
+while True:
+    peer = socket.socket(socket.AF_UNIX)
+    try:
+        peer.connect(sys.argv[1])
+        peer.sendall(b"check component=engine\\n")
+        answer = peer.recv(4096)
+    except OSError:
+        answer = b""
+    if answer.startswith(b"ok "):
+        held[peer.fileno()], growing = peer, True
+        poll.register(peer, select.POLLIN)
+    elif answer and growing:
+        print(len(held), answer.decode(), end="", flush=True)
+        growing = False
+    for fd, _ in poll.poll(0):
+        poll.unregister(fd)
+        held.pop(fd).close()
+"""
 
 
 @unittest.skipIf(os.getuid() != 0, "needs other users")
@@ -302,6 +353,38 @@ for line in sys.argv[2:]:
         self.assertEqual(codes, ["not-joined"] * 4 + ["denied"] * 2, answers)
         leader.wait("extended", after=leader.mark())
         self.assertEqual(leader.all("revoked"), [])
+
+    def assert_half_taken(self, hog):
+        count, answer = hog.stdout.readline().split(" ", 1)
+        self.assertIn(int(count), range(CLIENTS // 2 - 10, CLIENTS // 2 + 1))
+        self.assertEqual(answer, "error code=too-many message=too%20many%20connections%20of%20this%20user\n")
+
+    @unittest.skipIf(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < CLIENTS + 200, "needs as many descriptors")
+    def test_takes_all_connections(self):
+        """S7, S5: one user takes all connections it gets: others join, and rejoin with their term after a restart"""
+        replica = self.replica("a", tenure={"socket_mode": "0666"}, timing={"lease": "20s"}).start()
+        hog = processes.spawn(
+            [sys.executable, "-S", "-c", HOG, replica.socket], user="nobody", stdout=subprocess.PIPE, text=True
+        )
+        self.addCleanup(hog.stdout.close)
+        self.addCleanup(hog.wait)
+        self.addCleanup(hog.kill)
+        self.assert_half_taken(hog)
+        leader = self.worker(replica)
+        leader.wait("granted")
+        told = [line for line in replica.log.items if "refuses more" in line]
+        self.assertEqual(len(told), 1, told)
+        self.assertIn(f" uid={pwd.getpwnam('nobody').pw_uid} ", told[0])
+        # The leader comes back when the other one has taken all it gets.
+        processes.freeze(leader.pid)
+        replica.kill()
+        replica.start()
+        self.assert_half_taken(hog)
+        mark = leader.mark()
+        processes.thaw(leader.pid)
+        again = leader.wait("join", after=mark, term=1)
+        leader.wait("extended", after=leader.items.index(again), term=1)
+        self.assertEqual(leader.all("revoked") + leader.all("over"), [])
 
     def test_planted(self):
         """S7: what somebody planted before the start is refused with what to do, and nothing is written through it"""

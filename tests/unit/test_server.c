@@ -421,6 +421,48 @@ START_TEST(connections_are_limited)
 }
 END_TEST
 
+static struct peer *new_peer_as(uid_t uid)
+{
+	ck_assert_int_eq(seteuid(uid), 0);
+	struct peer *peer = new_peer();
+	ck_assert_int_eq(seteuid(0), 0);
+	return peer;
+}
+
+static void expect_served(struct peer *peer)
+{
+	ask(peer, "check component=engine\n", "ok valid=no\n");
+}
+
+// S7: of 8 connections, one user gets half and the next one half of what is left; root gets all.
+START_TEST(a_user_leaves_room_for_others)
+{
+	static const struct {
+		uid_t uid;
+		size_t count;
+	} users[] = {{1, 4}, {2, 2}, {3, 1}, {0, 1}};
+	struct peer *peers[8];
+	size_t count = 0;
+	if (geteuid() != 0)
+		return; // only root can be somebody else
+	for (size_t i = 0; i < COUNT_OF(users); i++) {
+		for (size_t j = 0; j < users[i].count; j++)
+			expect_served(peers[count++] = new_peer_as(users[i].uid));
+		struct peer *refused = new_peer_as(users[i].uid);
+		hear(refused, "error code=too-many message=too%20many%20connections");
+		hear(refused, count < 8 ? "%20of%20this%20user\n" : "\n");
+		hear_end(refused);
+		free_peer(refused);
+	}
+	while (count > 3)
+		free_peer(peers[--count]);
+	run_for(10 * NS_PER_MS);
+	expect_served(peers[count++] = new_peer_as(1));
+	while (count > 0)
+		free_peer(peers[--count]);
+}
+END_TEST
+
 START_TEST(joins_are_limited)
 {
 	struct peer *peer = new_peer();
@@ -609,6 +651,11 @@ static void start_small(void)
 	start_with(3, (struct server_limits){.clients = 2, .joins = 2});
 }
 
+static void start_shared(void)
+{
+	start_with(3, (struct server_limits){.clients = 8});
+}
+
 static void start_narrow(void)
 {
 	start_with(3, (struct server_limits){.output_bytes = 8192});
@@ -643,6 +690,7 @@ int main(void)
 		a_leader_that_stops_listening_is_not_gone, last_words_count_where_nobody_hears_us,
 		requests_without_reading_wait, a_flood_starves_nobody, no_descriptors_left_is_no_reason_to_spin);
 	ADD(suite, "small", start_small, connections_are_limited, joins_are_limited);
+	ADD(suite, "shared", start_shared, a_user_leaves_room_for_others);
 	ADD(suite, "narrow", start_narrow, who_does_not_listen_is_dropped);
 	ADD(suite, "many", start_many, a_long_status_needs_little_room);
 	SRunner *runner = srunner_create(suite);
