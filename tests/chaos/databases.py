@@ -420,7 +420,8 @@ class Galera:
         return self.servers[0].sql(
             "SET wsrep_sync_wait = 1;"
             " SELECT component, term, fenced, COALESCE(held, 0)"
-            " FROM (SELECT *, COALESCE(seqno, MAX(seqno) OVER (ORDER BY id)) AS place FROM chaos_write) w WHERE fenced = 0 OR seqno IS NOT NULL ORDER BY place, id"
+            " FROM (SELECT *, COALESCE(seqno, MAX(seqno) OVER (ORDER BY id)) AS place FROM chaos_write) w"
+            " WHERE fenced = 0 OR seqno IS NOT NULL ORDER BY place, id"
         )
 
 
