@@ -340,6 +340,9 @@ class GaleraServer(Mariadb):
         except RuntimeError as error:
             return str(error).strip()
 
+    def log(self):
+        return (self.server.directory / "log.err").read_text(encoding="utf-8", errors="replace")
+
 
 class Galera:
     """Three nodes of a cluster. One at a time is hit, until all are together again: two would be the end of it."""
@@ -410,7 +413,8 @@ class Galera:
         return look
 
     def broken(self):
-        return "the cluster is not whole: " + "; ".join(f"{server.name}: {server.state()}" for server in self.servers)
+        said = [f"{server.name}: {server.state()}\n{server.log()[-2000:]}\n" for server in self.servers]
+        return "the cluster is not whole\n" + "\n".join(said)
 
     def writes(self):
         """Those with a fence in the order of their commits, but for those whose number was lost with their client; the
