@@ -4,7 +4,8 @@
 #: make            build/tenured, build/tenurectl, build/libtenure.so, build/libtenure.a
 #: make check      all tests; CHECK="tools layers unit fuzz counts model sim store system once chaos" is all, or some
 #: make lint       formatting, static analysis and style
-#: make coverage   unit tests and simulator, and what they run of src/core
+#: make coverage   what unit, fuzz, sim, store and system tests run of src; CHECK="unit sim" wants only src/core's share
+#: make valgrind   unit and store tests, and what the system tests start, under valgrind; ONLY="test_line run" is some
 #: make sim        the simulator; SEED=1 RUNS=1000
 #: make fuzz       each target of tests/fuzz for MINUTES=10, on a core at low priority; TARGETS="line rows" only those
 #: make fuzz-corpus   what it found goes into tests/fuzz/corpus, as far as it adds something
@@ -64,7 +65,7 @@ FREE_GOALS := help clean uninstall dist format lint-format lint-shell lint-man l
 ifneq ($(filter-out $(FREE_GOALS),$(GOALS)),)
 BUILDING := yes
 endif
-TESTING := $(filter check tests sim-check chaos failover consistency load coverage lint lint-tidy,$(GOALS))
+TESTING := $(filter check tests sim-check chaos failover consistency load coverage valgrind lint lint-tidy,$(GOALS))
 SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call on,WITH_SQLITE),sqlite) \
 	$(if $(call on,WITH_MYSQL),mysql) $(if $(findstring clang,$(CC)),clang)) \
 	$(if $(filter check tests chaos,$(GOALS)),chaos) \
@@ -307,7 +308,7 @@ export TENURE_BUILD = $(abspath $(P))
 export TENURE_MODE = $(MODE)
 export PYTHONPYCACHEPREFIX = $(abspath $(B))/python
 
-.PHONY: tests check bench fuzz fuzz-corpus model sim-check sim failover consistency load coverage demo states chaos
+.PHONY: tests check bench fuzz fuzz-corpus model sim-check sim failover consistency load coverage valgrind demo states chaos
 tests: all $(STATES) $(UNIT) $(COUNTS) $(FUZZ) $(STORE_TESTS) $(SIM) $(HELPERS)
 
 check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
@@ -370,10 +371,39 @@ states: $(STATES)
 sim-check: $(SIM)
 	$(call script,tests/sim/check,$(SIM))
 
+# All of src is not run without the system tests. What another user runs cannot be counted, and is not to complain.
+COVERING := $(or $(CHECK),unit fuzz sim store system)
 coverage:
-	@rm -f $(B)/obj/coverage/*/*.gcda
-	@$(MAKE) --no-print-directory MODE=coverage check CHECK='unit sim'
-	@tests/tools/coverage --least 95 $(B)/obj/coverage src/core
+	@rm -f $(addprefix $(B)/obj/coverage/,*/*.gcda */*/*.gcda)
+	@GCOV_ERROR_FILE=/dev/null $(MAKE) --no-print-directory MODE=coverage check CHECK='$(COVERING)'
+	@tests/tools/coverage $(B)/obj/coverage src core=98 $(if $(filter system,$(COVERING)),all=85)
+
+# What stands in for each program, whoever starts it. A log is of one process; its number is there twice, unless it was
+# only forked.
+UNDER := $(B)/valgrind
+VALGRIND := valgrind --verbose --vgdb=no --track-fds=yes --leak-check=full --errors-for-leak-kinds=none \
+	--error-exitcode=9 --suppressions=$(abspath tests/tools/valgrind.supp)
+under = $(patsubst $(P)/%,$(UNDER)/%,$1)
+UNDER_PROGRAMS := $(call under,$(PROGRAMS) $(UNIT) $(STORE_TESTS) $(filter-out $(CLOCK),$(HELPERS)) $(EXAMPLES:%=$(P)/examples/%))
+$(UNDER_PROGRAMS): $(UNDER)/%: $(P)/% Makefile
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\nexec %s --log-file=%s.$$$$.%%p %s "$$@"\n' '$(VALGRIND)' \
+		'$(abspath $(UNDER)/found/$(@F))' '$(abspath $<)' >$@ && chmod 755 $@
+
+# Left out is what keeps time to milliseconds or measures, what other users start, and what has little of ours in it.
+UNDER_UNIT := $(filter-out %/test_ctl_run,$(UNIT))
+UNDER_SYSTEM := $(patsubst %,tests/system/test_%.py,smoke schema run seat takeover groups operators reload http \
+	metrics languages leaks)
+chosen = $(if $(ONLY),$(foreach t,$1,$(if $(strip $(foreach o,$(ONLY),$(findstring $o,$(notdir $t)))),$t)),$1)
+# As slow to expect as with a sanitizer, or slower.
+valgrind: $(UNDER_PROGRAMS)
+	@rm -rf $(UNDER)/found && mkdir -p $(UNDER)/found && chmod 1777 $(UNDER)/found
+	@export TENURE_BUILD=$(abspath $(UNDER)) TENURE_MODE=asan CK_FORK=no CK_EXCLUDE_TAGS=native; \
+	tests/tools/run-tests --scale 5 --logs $(UNDER)/logs \
+		$(patsubst %,'unit:%',$(call under,$(call chosen,$(UNDER_UNIT)))) \
+		$(patsubst %,'store:%',$(call under,$(call chosen,$(STORE_TESTS)))) \
+		$(patsubst %,'system:python3 -u %',$(call chosen,$(UNDER_SYSTEM))); status=$$?; \
+	tests/tools/valgrind-found $(UNDER)/found && exit $$status
 
 demo: all $(HELPERS)
 	@tests/system/demo $(if $(STORE),--store $(STORE))

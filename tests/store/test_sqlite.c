@@ -208,7 +208,7 @@ START_TEST(test_full_disk)
 	char directory[SCRATCH_SIZE], path[SCRATCH_SIZE + 16], text[EXCHANGE_TEXT_SIZE];
 	ck_assert(scratch_directory(directory, "full"));
 	// A file system of this test's own, which only a privileged one gets.
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) < 0 ||
 		mount("tenure", directory, "tmpfs", 0, "size=512k") < 0) {
 		printf("not privileged: no file system to fill\n");
 		rmdir(directory);

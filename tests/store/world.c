@@ -17,12 +17,20 @@
 
 static const char *const lease_names[WORLD_LEASES] = {"discovery", "engine", "counter"};
 
+static int never = -1;
+
+static void close_never(void)
+{
+	close(never);
+}
+
 int never_fd(void)
 {
-	static int fd = -1;
-	if (fd < 0)
-		fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return fd;
+	if (never < 0) {
+		never = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		atexit(close_never);
+	}
+	return never;
 }
 
 static const char *driver_name(enum backend backend)

@@ -27,6 +27,7 @@ static inline void start_ctl(const char *const arguments[])
 		ck_assert_int_lt(argc, ARGUMENTS_MAX);
 		argv[argc++] = (char *)(uintptr_t)*arguments++;
 	}
+	hang_up();
 	ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
 	ck_assert_int_eq(pipe2(err, O_CLOEXEC), 0);
 	shell_pid = fork();

@@ -73,6 +73,7 @@ static void set_up(void)
 static void tear_down(void)
 {
 	tenure_close(t);
+	t = NULL;
 	tear_down_daemon();
 }
 
@@ -507,7 +508,9 @@ START_TEST(test_term_goes_back)
 	expect_line("stopped component=engine term=42");
 	tell("ok\n");
 	tell("granted component=engine term=42 deadline=%lld ttl_ms=5000\n", (long long)in_ms(5000));
+	int first = peer;
 	accept_client();
+	close(first);
 	ck_assert(!tenure_valid(t));
 }
 END_TEST
@@ -517,7 +520,9 @@ START_TEST(test_another_clock)
 {
 	open_and_join();
 	tell("granted component=engine term=42 deadline=%lld ttl_ms=5000\n", (long long)in_ms(5100));
+	int first = peer;
 	accept_client();
+	close(first);
 	ck_assert(!tenure_valid(t));
 }
 END_TEST

@@ -517,11 +517,15 @@ int main(void)
 	tcase_add_test(tests, the_dump_says_what_was_meant);
 	tcase_add_test(tests, the_dump_shows_no_secret);
 	tcase_add_test(tests, a_dump_that_cannot_be_written_is_an_error);
-	tcase_add_test(tests, ten_thousand_components_are_quick);
 	tcase_add_test(tests, as_many_components_as_allowed);
 	tcase_add_test(tests, a_group_has_one_lease_and_shares_the_default_grace);
 	tcase_add_test(tests, a_group_shares_who_is_preferred);
 	suite_add_tcase(suite, tests);
+	TCase *measured = tcase_create("native");
+	tcase_add_checked_fixture(measured, make_test_directory, remove_test_directory);
+	tcase_set_tags(measured, "native");
+	tcase_add_test(measured, ten_thousand_components_are_quick);
+	suite_add_tcase(suite, measured);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	const int failed = srunner_ntests_failed(runner);

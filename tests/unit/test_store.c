@@ -195,6 +195,7 @@ static struct store *store;
 static void set_up(void)
 {
 	int *const fds[] = {&fake.gate_fd, &fake.begun_fd, &fake.hint_fd, &fake.closed_fd};
+	memset(&fake, 0, sizeof fake);
 	for (size_t i = 0; i < COUNT_OF(fds); i++)
 		*fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	// Everything is copied: the caller's is gone at once.

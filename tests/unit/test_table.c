@@ -116,6 +116,9 @@ START_TEST(test_colors)
 	bool found = screen_has_colors(color);
 	size_t width = screen_width();
 	dup2(out, STDOUT_FILENO);
+	close(out);
+	close(ends[0]);
+	close(ends[1]);
 	ck_assert_int_eq(found, colors[_i].colors);
 	ck_assert_uint_eq(width, 0);
 	ck_assert_int_eq(args_color("Always", &color), -EINVAL);
