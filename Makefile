@@ -194,7 +194,7 @@ $(O)/%.o: src/%.c $(STAMP)
 	$(call compile,$(*D),$(CFLAGS_OF_$*) $(CFLAGS_OF_$(*D)))
 
 $(O)/tests/%.o: tests/%.c $(STAMP)
-	$(call compile,tests,$(WITH) $(MYSQL_CFLAGS))
+	$(call compile,tests,$(WITH) $(PQ_CFLAGS) $(MYSQL_CFLAGS))
 
 define archive_rule
 $(O)/$1.a: $(call objects,$1) $(O)/$1.objects
@@ -265,6 +265,8 @@ FUZZ := $(patsubst %.c,$(P)/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(FUZZ): $(P)/%: $(O)/%.o $(O)/tests/fuzz/clock.o $(if $(filter fuzz,$(MODE)),,$(O)/tests/fuzz/replay.o) \
 		$(TEST_ARCHIVES) $(STAMP)
 	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer) $(DAEMON_LIBS))
+$(P)/tests/fuzz/fuzz_store: $(if $(call on,WITH_PGSQL),$(O)/tests/fuzz/postgresql.o) \
+	$(if $(call on,WITH_MYSQL),$(O)/tests/fuzz/mysql.o)
 
 # What the system tests start besides our own programs: with libtenure.so, the way others use it.
 $(CLOCK): %.so: $(O)/tests/chaos/clock.o $(STAMP)

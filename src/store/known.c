@@ -120,7 +120,8 @@ bool store_known_answer(struct store_known *known, struct store_answer *answer, 
 	for (size_t i = 0; i < known->count; i++) {
 		struct exchange_row *row = &answer->rows[i];
 		*row = known->rows[i];
-		row->since_ms = row->since_ms ? server_us / 1000 - row->since_ms : 0;
+		bool past = row->since_ms > 0 && row->since_ms <= server_us / 1000;
+		row->since_ms = past ? server_us / 1000 - row->since_ms : 0;
 		if (known->holder_of[i] == STORE_NOBODY)
 			continue;
 		const struct store_holder *holder = &known->holders[known->holder_of[i]];
@@ -132,6 +133,7 @@ bool store_known_answer(struct store_known *known, struct store_answer *answer, 
 	}
 	answer->reply->row_count = known->count;
 	known->server = answer->reply->server;
-	known->server_us = server_us;
+	// A clock before 1970 is none.
+	known->server_us = server_us > 0 ? server_us : 0;
 	return true;
 }

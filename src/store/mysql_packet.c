@@ -112,9 +112,15 @@ static struct uuid uuid_in(const char *text)
 	return !text || uuid_parse(text, &id) < 0 ? (struct uuid){0} : id;
 }
 
+// A column that is never NULL may be, at a server that we do not know.
+static const char *text_in(const char *text)
+{
+	return text ? text : "";
+}
+
 static void incarnation_in(const char *text, struct incarnation *ret)
 {
-	snprintf(ret->text, sizeof ret->text, "%s", text ? text : "");
+	snprintf(ret->text, sizeof ret->text, "%s", text_in(text));
 }
 
 // The number of a lease; false where we do not follow it.
@@ -146,7 +152,7 @@ static bool take_head(struct store_link *link, struct store_answer *answer, enum
 	incarnation_in(row[BELIEVED], &reply->believed);
 	link->generation = (uint64_t)my_number_in(row[GENERATION]);
 	if (kind == HEAD && link->call->request->report)
-		snprintf(reply->paused, sizeof reply->paused, "%s", row[PAUSED] ? row[PAUSED] : "");
+		snprintf(reply->paused, sizeof reply->paused, "%s", text_in(row[PAUSED]));
 	if (kind == HEAD)
 		link->clock_us = my_number_in(row[CLOCK]);
 	int64_t version = my_number_in(row[VERSION]);
@@ -215,7 +221,7 @@ static bool take_row(struct store_link *link, struct store_answer *answer, MYSQL
 	if (!columns[COMPONENT]) { // a session that holds some
 		kept = store_known_hold(&link->known, &holder);
 	} else if (find_lease(link, columns[COMPONENT], &row.lease)) {
-		snprintf(row.node, sizeof row.node, "%s", columns[NODE]);
+		snprintf(row.node, sizeof row.node, "%s", text_in(columns[NODE]));
 		row.term = (uint64_t)my_number_in(columns[TERM]);
 		row.since_ms = my_number_in(columns[ACQUIRED]);
 		row.asked = columns[ASKED] != NULL;
@@ -248,8 +254,8 @@ static bool take_candidate(struct store_link *link, struct store_answer *answer,
 		.lease_ms = my_number_in(row[LEASE_MS]),
 		.age_us = my_number_in(row[AGE]),
 	};
-	snprintf(session.node, sizeof session.node, "%s", row[NODE]);
-	return store_take_offers(answer, link->names, &session, row[OFFERS]) ||
+	snprintf(session.node, sizeof session.node, "%s", text_in(row[NODE]));
+	return store_take_offers(answer, link->names, &session, text_in(row[OFFERS])) ||
 	       my_fail(link, answer, &no_memory, "no memory");
 }
 
@@ -267,8 +273,8 @@ static void take_past(struct store_link *link, struct store_answer *answer, MYSQ
 		.from_ms = my_number_in(row[FROM]),
 		.to_ms = my_number_in(row[TO]),
 	};
-	snprintf(past->node, sizeof past->node, "%s", row[NODE]);
-	snprintf(past->reason, sizeof past->reason, "%s", row[REASON]);
+	snprintf(past->node, sizeof past->node, "%s", text_in(row[NODE]));
+	snprintf(past->reason, sizeof past->reason, "%s", text_in(row[REASON]));
 }
 
 static void take_waiter(struct store_link *link, MYSQL_ROW row)
@@ -288,17 +294,17 @@ static bool take_result_row(struct store_link *link, struct store_answer *answer
 {
 	switch (kind) {
 	case LOOK_DATABASE:
-		snprintf(link->database, sizeof link->database, "%s", row[0] ? row[0] : "");
+		snprintf(link->database, sizeof link->database, "%s", text_in(row[0]));
 		return true;
 	case LOOK:
 	case HEAD:
 		return take_head(link, answer, kind, row);
 	case LOCK_ME:
 		link->me = true;
-		snprintf(link->node, sizeof link->node, "%s", row[1]);
+		snprintf(link->node, sizeof link->node, "%s", text_in(row[1]));
 		return true;
 	case LOCK_STORE:
-		link->elects = row[0][0] == '\0';
+		link->elects = row[0] && row[0][0] == '\0';
 		return true;
 	case LOCK_LEASES:
 		take_lease(link, row);
@@ -368,12 +374,42 @@ static bool is_still_in_transaction(struct store_link *link, struct store_answer
 	return my_fail(link, answer, &ended, "the server ended the transaction");
 }
 
+// Of a look at the server there is always a row.
+static bool is_what_was_asked(enum kind kind, MYSQL_RES *result)
+{
+	static const unsigned columns[] = {
+		[LOOK_DATABASE] = 1,
+		[LOOK] = 6,
+		[HEAD] = 8,
+		[LOCK_ME] = 2,
+		[LOCK_STORE] = 1,
+		[LOCK_LEASES] = 4,
+		[LOCK_SESSIONS] = 2,
+		[LOOK_ALIVE] = 1,
+		[LOOK_NAMED] = 1,
+		[LOOK_PAST] = 5,
+		[ROWS] = 11,
+		[STRAYS] = 3,
+		[CANDIDATES] = 6,
+		[HISTORY] = 6,
+		[WAITERS] = 1,
+	};
+	if (!result || mysql_num_rows(result) == 0)
+		return kind != LOOK && kind != HEAD;
+	return mysql_num_fields(result) >= columns[kind];
+}
+
 static bool take_answer(struct store_link *link, struct store_answer *answer, enum kind kind)
 {
+	static const struct error_class confused = {0, EXCHANGE_UNKNOWN, true, NULL};
 	MYSQL_RES *result = mysql_store_result(link->connection);
 	bool good = true;
 	if (!result && mysql_errno(link->connection) != 0)
 		return my_fail_by_connection(link, answer, kind);
+	if (!is_what_was_asked(kind, result)) {
+		mysql_free_result(result);
+		return my_fail(link, answer, &confused, "the server answered something else than was asked");
+	}
 	if (!result) {
 		take_done(link, answer, kind);
 		return is_still_in_transaction(link, answer);

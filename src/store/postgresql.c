@@ -86,6 +86,23 @@ static const char *const statement_sql[STATEMENTS] = {
 enum { SERVER, VERSION, BELIEVED, PROCESS, HEAD_COLUMNS };
 // Those of a report before its rows.
 enum { PAUSED = HEAD_COLUMNS, CLOCK, REPORT_COLUMNS };
+// How many columns of an answer are read; 0: nothing is made of it.
+static const int columns_read[STATEMENTS] = {
+	[SESSION_CREATE] = HEAD_COLUMNS + 1,
+	[SESSION_RENEW] = HEAD_COLUMNS + 1,
+	[SESSION_DELETE] = HEAD_COLUMNS + 1,
+	[ADOPT] = HEAD_COLUMNS,
+	[MISSING] = HEAD_COLUMNS,
+	[RELEASE] = HEAD_COLUMNS,
+	[CHANGE] = HEAD_COLUMNS + 2,
+	[ASK] = HEAD_COLUMNS + 1,
+	[PAUSE] = HEAD_COLUMNS,
+	[REPORT] = REPORT_COLUMNS + 11,
+	[STRAYS] = HEAD_COLUMNS + 3,
+	[CANDIDATES] = HEAD_COLUMNS + 6,
+	[HISTORY] = HEAD_COLUMNS + 6,
+	[LOOK] = HEAD_COLUMNS,
+};
 
 // What depends on the timeout.
 enum { TCP_USER_TIMEOUT, KEEPALIVES_IDLE, STATEMENT_TIMEOUT, LOCK_TIMEOUT, PATIENCE, TIMEOUT_TEXTS };
@@ -758,8 +775,13 @@ static void take_history(struct store_link *link, const struct exchange_request 
 static void take_result(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
 	enum statement which, const PGresult *result)
 {
-	if (which == SETTINGS || which == LISTEN)
+	static const struct pg_error confused = {"", EXCHANGE_UNKNOWN, true, NULL};
+	if (columns_read[which] == 0)
 		return;
+	if (PQntuples(result) == 0 || PQnfields(result) < columns_read[which]) {
+		fail(link, answer, &confused, "the server answered something else than was asked");
+		return;
+	}
 	if (which == LOOK) {
 		take_process(link, result);
 		(void)take_server(link, answer, result);
@@ -797,10 +819,9 @@ static void receive_statement(struct store_link *link, const struct exchange_req
 			return;
 		}
 		ExecStatusType status = PQresultStatus(result);
-		if (status == PGRES_TUPLES_OK)
+		if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
 			take_result(link, request, answer, which, result);
-		else if (result && status != PGRES_COMMAND_OK && status != PGRES_PIPELINE_SYNC &&
-			 status != PGRES_PIPELINE_ABORTED)
+		else if (result && status != PGRES_PIPELINE_SYNC && status != PGRES_PIPELINE_ABORTED)
 			fail_by_result(link, answer, result);
 		PQclear(result);
 		if (!result && PQstatus(link->connection) == CONNECTION_BAD)
@@ -909,6 +930,8 @@ static void leave_server(struct store_link *link, struct store_answer *answer)
 	reply->server.text[0] = '\0';
 	reply->grant_count = 0;
 	reply->stray_count = 0;
+	reply->candidate_count = 0;
+	reply->past_count = 0;
 }
 
 // W25. libpq's target_session_attrs would ask a pooler, which may answer with what its server once was.

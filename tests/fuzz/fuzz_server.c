@@ -18,6 +18,7 @@
 #define PEERS 5
 #define ASKED LINE_BYTES // as many as fit into what is said at once
 #define OUTPUT_BYTES 2048
+#define MOMENTS 256
 
 enum kind {
 	KIND_NONE,
@@ -36,6 +37,15 @@ enum kind {
 struct asked {
 	enum kind kind;
 	uint32_t lease;
+	uint64_t term; // 0: none
+	size_t since;  // the moment in which it was asked
+};
+
+// What a `check` says of a lease, from then until the next one.
+struct moment {
+	int64_t now;
+	uint64_t term;
+	int64_t deadline;
 };
 
 // One of ours, and what it knows of each component.
@@ -74,6 +84,8 @@ struct world {
 	struct election_note notes[NAMES * ELECTION_NOTES_PER_LEASE + ELECTION_NOTES_MORE];
 	struct election_update update;
 	struct told told[NAMES];
+	struct moment moments[NAMES][MOMENTS]; // the last ones
+	size_t moment_count;
 	uint8_t ids;
 	struct peer peers[PEERS];
 	// The database, and the exchange that is on its way.
@@ -136,6 +148,13 @@ static void tell(const struct election_note *note, const struct exchange_reply *
 		server_tell_operated(w.server, note->result, reply);
 }
 
+static void note_moment(void)
+{
+	for (size_t i = 0; i < NAMES; i++)
+		w.moments[i][w.moment_count % MOMENTS] = (struct moment){fuzz_now, w.told[i].term, w.told[i].deadline};
+	w.moment_count++;
+}
+
 static void step(void *userdata, const struct election_event *event)
 {
 	struct election_event next = *event;
@@ -150,6 +169,7 @@ static void step(void *userdata, const struct election_event *event)
 		for (size_t i = 0; i < w.update.note_count; i++)
 			tell(&w.notes[i], next.type == ELECTION_REPLY ? next.reply : NULL);
 		told_check(w.told, &w.election);
+		note_moment();
 		if (w.update.submit)
 			send_request(&w.update.request);
 	} while (server_next_event(w.server, &next));
@@ -267,6 +287,34 @@ static void hear_push(struct peer *peer, const char *word, const char *line)
 	}
 }
 
+static uint64_t number_of(const char *line, const char *key)
+{
+	const char *value = value_of(line, key);
+	MUST(value);
+	return strtoull(value, NULL, 10);
+}
+
+static bool is_said_of(const struct moment *moment, const struct asked *asked, const char *line)
+{
+	bool valid = moment->term != 0 && moment->now < moment->deadline &&
+		     (asked->term == 0 || asked->term == moment->term);
+	if (strncmp(value_of(line, "valid"), "yes", 3) != 0)
+		return !valid;
+	return valid && number_of(line, "term") == moment->term &&
+	       (int64_t)number_of(line, "deadline") == moment->deadline &&
+	       (int64_t)number_of(line, "ttl_ms") <= (moment->deadline - moment->now) / NS_PER_MS;
+}
+
+// It was so in some moment since it was asked, unless that is too long ago.
+static void hear_check(const struct asked *asked, const char *line)
+{
+	MUST(has(line, "valid"));
+	bool was = w.moment_count - asked->since > MOMENTS;
+	for (size_t i = asked->since; !was && i < w.moment_count; i++)
+		was = is_said_of(&w.moments[asked->lease][i % MOMENTS], asked, line);
+	MUST(was);
+}
+
 static void hear_ok(struct peer *peer, const struct asked *asked, const char *line)
 {
 	switch (asked->kind) {
@@ -279,7 +327,7 @@ static void hear_ok(struct peer *peer, const struct asked *asked, const char *li
 		peer->joined[asked->lease] = true;
 		break;
 	case KIND_CHECK:
-		MUST(has(line, "valid"));
+		hear_check(asked, line);
 		break;
 	case KIND_END:
 	case KIND_LEAVE:
@@ -373,11 +421,24 @@ static void on_kick(void *userdata, int fd, unsigned flags)
 	(void)flags;
 }
 
+// It was told of a term, has heard of all that it said since, and neither ended the term nor went away.
+static bool is_working(const struct peer *peer, uint32_t lease)
+{
+	bool heard = peer->fd >= 0 && !peer->deaf && !peer->doomed && !peer->wild && !peer->leaving && !peer->hung_up;
+	return heard && peer->asked_count == 0 && peer->open[lease];
+}
+
 static void turn(void)
 {
 	MUST(loop_run(w.loop) == 0);
 	for (size_t i = 0; i < PEERS; i++)
 		hear(&w.peers[i]);
+	for (uint32_t lease = 0; lease < NAMES; lease++) {
+		size_t working = 0;
+		for (size_t i = 0; i < PEERS; i++)
+			working += is_working(&w.peers[i], lease);
+		MUST(working <= 1); // W2
+	}
 }
 
 // ---- what a peer does ----
@@ -399,30 +460,41 @@ static void hang_up(struct peer *peer)
 	*peer = (struct peer){.fd = -1};
 }
 
-static void note_line(struct peer *peer, enum kind kind, uint32_t lease)
+static void note_line(struct peer *peer, struct asked asked)
 {
-	peer->asked[peer->asked_count++] = (struct asked){kind, lease};
+	asked.since = w.moment_count - 1;
+	peer->asked[peer->asked_count++] = asked;
+}
+
+// It is told so before its line ends, and then hung up on.
+static void say_too_much(struct peer *peer)
+{
+	if (peer->line != LINE_BYTES)
+		return;
+	note_line(peer, (struct asked){.kind = KIND_ANY});
+	peer->doomed = true;
 }
 
 // A line that was begun before makes another one of it.
-static void say(struct peer *peer, const char *text, size_t size, enum kind kind, uint32_t lease)
+static void say(struct peer *peer, const char *text, size_t size, struct asked asked)
 {
 	if (peer->fd < 0 || peer->leaving || peer->hung_up || peer->asked_count + size > ASKED)
 		return;
 	ssize_t sent = send(peer->fd, text, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 	for (ssize_t i = 0; i < sent; i++) {
 		peer->line++;
-		peer->doomed |= peer->line > LINE_BYTES || (peer->line == LINE_BYTES && text[i] != '\n');
-		if (text[i] != '\n')
+		if (text[i] != '\n') {
+			say_too_much(peer);
 			continue;
+		}
 		bool whole = !peer->partly && (size_t)sent == size && i == sent - 1 && peer->line == size;
-		note_line(peer, whole ? kind : KIND_ANY, lease);
+		note_line(peer, whole ? asked : (struct asked){.kind = KIND_ANY});
 		peer->line = 0;
 		peer->partly = false;
 	}
 	peer->partly = peer->line > 0;
-	peer->watches |= kind == KIND_WATCH;
-	peer->wild |= kind == KIND_ANY || peer->partly;
+	peer->watches |= asked.kind == KIND_WATCH;
+	peer->wild |= asked.kind == KIND_ANY || peer->partly;
 }
 
 static const char *take_term(const struct peer *peer, uint32_t lease, struct input *input, char ret[static 32])
@@ -468,11 +540,17 @@ static void ask(struct peer *peer, struct input *input)
 		{"reload", "", KIND_WORD, false},
 		{"dance", "", KIND_WORD, false},
 	};
-	char line[256], term[32];
+	char line[256], text[32];
 	uint32_t choice = take_below(input, COUNT_OF(requests)), lease = take_below(input, NAMES);
+	const char *term = requests[choice].term ? take_term(peer, lease, input, text) : "";
 	int size = snprintf(line, sizeof line, "%s component=%s%s%s\n", requests[choice].word, names[lease],
-		requests[choice].more, requests[choice].term ? take_term(peer, lease, input, term) : "");
-	say(peer, line, (size_t)size, requests[choice].kind, lease);
+		requests[choice].more, term);
+	say(peer, line, (size_t)size,
+		(struct asked){
+			.kind = requests[choice].kind,
+			.lease = lease,
+			.term = *term ? number_of(term, "term") : 0,
+		});
 }
 
 // Anything, over and over.
@@ -484,7 +562,7 @@ static void babble(struct peer *peer, struct input *input)
 		bytes[i] = (char)take(input);
 	for (; times > 0 && used + size <= sizeof line; times--, used += size)
 		memcpy(line + used, bytes, size);
-	say(peer, line, used, KIND_ANY, 0);
+	say(peer, line, used, (struct asked){.kind = KIND_ANY});
 }
 
 static void happen(struct input *input)

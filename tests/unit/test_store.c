@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The store's thread and queue, with a driver that does as it is told.
-#include "driver.h"
+#include "known.h"
 
 #include "clock.h"
 
@@ -413,6 +413,40 @@ START_TEST(test_offers_text)
 }
 END_TEST
 
+// A server's clock that goes back, or is none: no time is negative, and nothing overflows.
+START_TEST(test_times_of_a_mad_clock)
+{
+	static const char *const names[] = {"engine"};
+	static const struct {
+		int64_t acquired_ms, server_us, since_ms;
+	} cases[] = {
+		{1000, 3000000, 2000},
+		{0, 3000000, 0},
+		{3001, 3000000, 0},
+		{INT64_MIN, INT64_MAX, 0},
+		{INT64_MAX, INT64_MIN, 0},
+		{-1, INT64_MIN, 0},
+	};
+	const struct store_names all = {.name = names, .count = COUNT_OF(names)};
+	struct exchange_row row;
+	struct exchange_reply reply = {0};
+	struct store_answer answer = {.reply = &reply, .rows = &row};
+	struct store_known known = {0};
+	int64_t since_us;
+	ck_assert_int_eq(store_known_grow(&known, &all), 0);
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct exchange_row told = {.exists = true, .since_ms = cases[i].acquired_ms};
+		store_known_begin(&known, 10000, 1, &since_us);
+		ck_assert(store_known_take(&known, &told, NULL));
+		ck_assert(store_known_answer(&known, &answer, cases[i].server_us));
+		ck_assert_int_eq(row.since_ms, cases[i].since_ms);
+	}
+	store_known_begin(&known, 10000, 1, &since_us);
+	ck_assert_int_eq(since_us, 0); // all rows are wanted
+	store_known_free(&known);
+}
+END_TEST
+
 START_TEST(test_a_later_request_replaces_the_waiting_one)
 {
 	fake.mode = HOLD;
@@ -615,6 +649,7 @@ static Suite *store_suite(void)
 	tcase_add_test(plain, test_configuration);
 	tcase_add_test(plain, test_drivers);
 	tcase_add_test(plain, test_offers_text);
+	tcase_add_test(plain, test_times_of_a_mad_clock);
 	suite_add_tcase(suite, plain);
 	return suite;
 }
