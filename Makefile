@@ -310,7 +310,8 @@ export TENURE_BUILD = $(abspath $(P))
 export TENURE_MODE = $(MODE)
 export PYTHONPYCACHEPREFIX = $(abspath $(B))/python
 
-.PHONY: tests check bench fuzz fuzz-corpus model sim-check sim failover consistency load coverage valgrind demo states chaos
+.PHONY: tests check bench fuzz fuzz-corpus model sim-check sim failover consistency load coverage valgrind demo states
+.PHONY: chaos
 tests: all $(STATES) $(UNIT) $(COUNTS) $(FUZZ) $(STORE_TESTS) $(SIM) $(HELPERS)
 
 check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
@@ -386,7 +387,8 @@ UNDER := $(B)/valgrind
 VALGRIND := valgrind --verbose --vgdb=no --track-fds=yes --leak-check=full --errors-for-leak-kinds=none \
 	--error-exitcode=9 --suppressions=$(abspath tests/tools/valgrind.supp)
 under = $(patsubst $(P)/%,$(UNDER)/%,$1)
-UNDER_PROGRAMS := $(call under,$(PROGRAMS) $(UNIT) $(STORE_TESTS) $(filter-out $(CLOCK),$(HELPERS)) $(EXAMPLES:%=$(P)/examples/%))
+UNDER_PROGRAMS := $(call under,$(PROGRAMS) $(UNIT) $(STORE_TESTS) $(filter-out $(CLOCK),$(HELPERS)) \
+	$(EXAMPLES:%=$(P)/examples/%))
 $(UNDER_PROGRAMS): $(UNDER)/%: $(P)/% Makefile
 	@mkdir -p $(@D)
 	@printf '#!/bin/sh\nexec %s --log-file=%s.$$$$.%%p %s "$$@"\n' '$(VALGRIND)' \
