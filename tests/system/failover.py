@@ -26,14 +26,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def kill_server(server):
-    """As a machine's end: no process of it does anything any more. Returns when."""
+    """As a machine's end: no process of it does anything any more, or has its port. Returns when."""
+    processes.freeze(server.process.pid)  # what it forks meanwhile would be missed
     victims = [server.process.pid] + processes.descendants(server.process.pid)
-    processes.freeze(server.process.pid)
     killed_at = now()
     for victim in victims:
         processes.send(victim, processes.signal.SIGKILL)
     server.process.wait()
     server.process = None
+    until(lambda: not any(map(processes.is_running, victims)), "the end of all of the server", every=0.001)
     # What keeps two servers out of one directory outlives them.
     shared = pathlib.Path(server.data / "postmaster.pid").read_text(encoding="ascii").splitlines()[6].split()
     _libc.shmctl(int(shared[1]), IPC_RMID, None)
