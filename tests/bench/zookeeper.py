@@ -13,8 +13,9 @@ MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 
 
 class ZooKeeper:
-    def __init__(self, directory):
+    def __init__(self, directory, tick_ms=500):
         self.directory = directory
+        self.tick_ms = tick_ms
         self.port = free_port()
         self.where = f"127.0.0.1:{self.port}"
         self.process = None
@@ -24,7 +25,7 @@ class ZooKeeper:
         config = self.directory / "zoo.cfg"
         config.write_text(
             f"dataDir={self.directory}\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
-            "tickTime=500\nadmin.enableServer=false\n"
+            f"tickTime={self.tick_ms}\nadmin.enableServer=false\n"
         )
         command = ["java", "-Xmx128m", "-cp", CLASSES, MAIN, config]
         self.process = processes.spawn(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
