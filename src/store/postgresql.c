@@ -1066,6 +1066,24 @@ static int postgresql_hint_fd(struct store_link *link)
 	return is_connected(link) ? PQsocket(link->connection) : -1;
 }
 
+// Whether somebody else says that, of a lease that we follow or of any.
+static bool concerns(const struct store_link *link, const char *announced, const char *own)
+{
+	const char *name = strchr(announced, ' ');
+	if (strncmp(announced, own, strlen(own)) == 0)
+		return false;
+	if (!name)
+		return true;
+	for (uint32_t lease; name; name = strchr(name, ' ')) {
+		char text[NAME_BYTES + 1];
+		size_t size = strcspn(++name, " ");
+		snprintf(text, sizeof text, "%.*s", (int)(size < sizeof text ? size : sizeof text), name);
+		if (store_known_find(&link->known, text, &lease))
+			return true;
+	}
+	return false;
+}
+
 static bool postgresql_take_hint(struct store_link *link)
 {
 	drop_if_dead(link);
@@ -1075,7 +1093,7 @@ static bool postgresql_take_hint(struct store_link *link)
 	uuid_format(&link->announced, own);
 	bool hint = false;
 	for (PGnotify *notice = PQnotifies(link->connection); notice; notice = PQnotifies(link->connection)) {
-		hint |= strcmp(notice->extra, own) != 0;
+		hint |= concerns(link, notice->extra, own);
 		PQfreemem(notice);
 	}
 	return hint;

@@ -23,8 +23,12 @@
 	"set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'local'" \
 	" ELSE current_setting('synchronous_commit') END, true)"
 
-// What others are to look at; `session` is the one that did it, which looks anyway.
-#define ANNOUNCE(session) "pg_notify('" CHANNEL "', " session "::uuid::text)"
+// What others are to look at; `session` is the one that did it, which looks anyway. `names`: of the leases that it is
+// about, a space before each, which those need not look at who follow none of them; '' where it may be any, or where
+// there are more than a payload of 8,000 bytes has room for.
+#define ANNOUNCE(session, names) "pg_notify('" CHANNEL "', " session "::uuid::text || " names ")"
+#define NAMES_OF(rows) \
+	"coalesce((SELECT CASE WHEN count(*) < 100 THEN ' ' || string_agg(component, ' ') END FROM " rows "), '')"
 
 #define HEAD "SELECT " INCARNATION ", st.schema_version, st.incarnation, pg_backend_pid()"
 #define FROM_STORE " FROM (SELECT 1) one LEFT JOIN @tenure_store st ON st.id = 1"
@@ -78,11 +82,15 @@ static const char sql_missing[] =
 // waits for a lock. Rows are locked first and decided on as they are then; a row that was locked is changed by name
 // alone. The history is for people: where somebody holds a row of it locked, it stays as it is.
 
-#define TOLD(when) \
-	" told AS MATERIALIZED (SELECT CASE WHEN " when " THEN " ANNOUNCE("$1") " IS NULL END AS told, " DURABLE \
-										" AS durable) "
-#define TOLD_RELEASED TOLD("EXISTS (SELECT FROM released)")
-#define TOLD_CHANGED TOLD("EXISTS (SELECT FROM claimed) OR EXISTS (SELECT FROM deleted d WHERE d.kill)")
+#define TOLD(when, names) \
+	" told AS MATERIALIZED (SELECT CASE WHEN " when \
+	" THEN " ANNOUNCE("$1", names) " IS NULL END AS told, " DURABLE " AS durable) "
+#define TOLD_RELEASED TOLD("EXISTS (SELECT FROM released)", NAMES_OF("released"))
+// Who was killed may have held more than what is claimed.
+#define KILLED "EXISTS (SELECT FROM deleted WHERE kill)"
+#define TOLD_CHANGED \
+	TOLD("EXISTS (SELECT FROM claimed) OR " KILLED, "CASE WHEN " KILLED " THEN '' ELSE " NAMES_OF("claimed") " EN" \
+														 "D")
 
 // $1 session, $2 to $4 releases: component, term, reason
 static const char sql_release[] =
@@ -90,7 +98,7 @@ static const char sql_release[] =
 	" JOIN unnest($2::text[], $3::bigint[], $4::text[]) r(component, term, reason) ON r.component = l.component"
 	" WHERE l.session = $1::uuid AND l.term = r.term FOR NO KEY UPDATE OF l SKIP LOCKED),"
 	" released AS (UPDATE @tenure_lease l SET session = NULL, changed_at = clock_timestamp()"
-	" FROM freed f WHERE l.component = f.component RETURNING 1),"
+	" FROM freed f WHERE l.component = f.component RETURNING l.component),"
 	" past AS MATERIALIZED (SELECT h.component, h.term, f.reason FROM freed f JOIN @tenure_history h"
 	" ON h.component = f.component AND h.term = f.term WHERE h.ended_at IS NULL"
 	" FOR NO KEY UPDATE OF h SKIP LOCKED),"
@@ -135,7 +143,7 @@ static const char sql_change[] =
 	" OR NOT EXISTS (SELECT FROM @tenure_session s WHERE s.id = o.session)),"
 	" claimed AS (UPDATE @tenure_lease l SET session = t.id, node = t.node, term = t.term,"
 	" generation = t.generation, acquired_at = moment.now, changed_at = moment.now"
-	" FROM taken t CROSS JOIN moment WHERE l.component = t.component RETURNING t.nr, l.term),"
+	" FROM taken t CROSS JOIN moment WHERE l.component = t.component RETURNING t.nr, l.term, l.component),"
 
 	" past AS MATERIALIZED (SELECT h.component, h.term, k.node FROM"
 	" (SELECT t.component, t.last AS term, NULL AS node FROM taken t"
@@ -183,7 +191,7 @@ static const char sql_ask[] =
 	" ON CONFLICT DO NOTHING RETURNING 1),"
 	" me AS MATERIALIZED (SELECT FROM changed UNION ALL SELECT FROM added) " HEAD
 	", (SELECT count(*) FROM me), CASE WHEN EXISTS (SELECT FROM me) THEN " ANNOUNCE(
-		"$1") " IS NULL END, " DURABLE FROM_STORE;
+		"$1", "' ' || $2::text") " IS NULL END, " DURABLE FROM_STORE;
 
 // $1 session, $2 paused, $3 milliseconds. It waits for the claims that are being made, but no longer than that for
 // somebody who holds the row locked: a renewal in the same exchange has its answer only then (rule 14).
@@ -191,7 +199,7 @@ static const char sql_pause[] =
 	"WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', $3, true) AS ms),"
 	" me AS (UPDATE @tenure_store t SET paused = $2::text FROM patience WHERE t.id = 1 AND patience.ms <> ''"
 	" RETURNING 1) " HEAD ", (SELECT count(*) FROM me), CASE WHEN EXISTS (SELECT FROM me) THEN " ANNOUNCE(
-		"$1") " IS NULL END, " DURABLE FROM_STORE;
+		"$1", "''") " IS NULL END, " DURABLE FROM_STORE;
 
 // A report: the server's clock before the rows are read, and the rows. An ask counts for its term only.
 #define MICROSECONDS(time) "(extract(epoch FROM " time ") * 1000000)::bigint"

@@ -496,6 +496,33 @@ START_TEST(test_terminated_while_idle)
 }
 END_TEST
 
+// In a large fleet nearly everything that happens is none of one's business.
+START_TEST(test_announcements_name_leases)
+{
+	set_up();
+	struct world few = world;
+	struct peer c;
+	few.names.count = DISCOVERY + 1;
+	peer_init(&c, &few);
+	peer_session(&c, EXCHANGE_SESSION_CREATE);
+	uint64_t term = peer_claim(&b, COUNTER);
+	peer_report(&c);
+	while (peer_hint(&a, 100) || peer_hint(&c, 100))
+		;
+	peer_release(&b, COUNTER, term);
+	ck_assert(peer_hint(&a, 1000));
+	ck_assert(!peer_hint(&c, 100));
+	ck_assert_uint_ne(peer_claim(&b, DISCOVERY), 0);
+	ck_assert(peer_hint(&a, 1000));
+	ck_assert(peer_hint(&c, 1000));
+	// Who is killed may have held anything.
+	ck_assert_uint_eq(peer_claim_row(&b, peer_row(&b, ENGINE)), 2);
+	ck_assert(peer_hint(&c, 1000));
+	peer_done(&c);
+	tear_down();
+}
+END_TEST
+
 // In a process beside the test: what happens to the server while an exchange waits for a lock.
 static pid_t when_it_waits(const char *what)
 {
@@ -1065,6 +1092,7 @@ static Suite *postgresql_suite(void)
 		test_stopped_server,
 		test_abort,
 		test_terminated_while_idle,
+		test_announcements_name_leases,
 		test_terminated_while_waiting,
 		test_crash_while_waiting,
 		test_restarted_server,
