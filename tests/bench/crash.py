@@ -20,12 +20,15 @@ from events import now
 from postgres import Proxy
 from replica import BUILD, TENURECTL, until
 from results import HERE, Section, shown, spread, verdict
+from rivals import KINDS
 from zookeeper import ZooKeeper
 
 TRIALS = int(os.environ.get("TRIALS", "10"))
 LEASE_S = 5
-ETCDCTL_ELECT_S = 60  # it has no option for it
-FEW = max(1, TRIALS // 3)  # trials of what has a lease as long as that
+FIXED_S = 15  # River and Vault have no option for it
+SOME = max(1, TRIALS // 2)  # trials of what has a lease as long as that
+ETCDCTL_ELECT_S = 60  # nor has it
+FEW = max(1, TRIALS // 5)
 START_S = 60  # for the first leader, and for one that was killed to be a candidate again
 WATCH_S = 2.0  # for two that work, after the one that stood still goes on
 LATEST = 60_000  # beats that are kept, two minutes of them
@@ -236,6 +239,12 @@ def rival(case, name, kind, where, **options):
     return Pair(case, name, start, **options)
 
 
+def by_rows(case, where):
+    for kind in KINDS.values():
+        options = {"lease_s": FIXED_S, "trials": SOME} if kind.IS_FIXED else {}
+        yield rival(case, kind.NAME, kind.KIND, where, **options)
+
+
 def etcdctl_lock(case, url, **options):
     def start(node):
         at = f"--endpoints={placed(url, node)}"
@@ -267,11 +276,13 @@ def crash(case):
         etcd = stack.enter_context(Etcd(case.directory / "etcd"))
         keeper = stack.enter_context(ZooKeeper(case.directory / "zookeeper"))
         postgres = case.postgres().conninfo("postgres")
+        fixed = {"lease_s": FIXED_S, "trials": SOME}
         long = {"lease_s": ETCDCTL_ELECT_S, "trials": FEW}
         ours = [
             tenure(case, "Tenure on PostgreSQL", case.postgres(), LOOKS),
             tenure(case, "Tenure on SQLite", case.sqlite(), LOOKS),
             tenure(case, "Tenure on PostgreSQL, the rivals' worker", case.postgres(), BEAT),
+            tenure(case, f"Tenure on PostgreSQL, {FIXED_S} s", case.postgres(), LOOKS, **fixed),
             tenure(case, f"Tenure on PostgreSQL, {ETCDCTL_ELECT_S} s", case.postgres(), LOOKS, **long),
         ]
         advisory = rival(case, "`pg_advisory_lock()`", "advisory", postgres)
@@ -279,20 +290,20 @@ def crash(case):
             etcdctl_lock(case, etcd.url),
             rival(case, "`etcdctl elect`", "elect", etcd.url, **long),
             rival(case, "ZooKeeper, kazoo", "kazoo", keeper.where),
-            rival(case, "JDBC lock, Spring's cadence", "jdbc", postgres),
-            rival(case, "`leader_leases`", "leader_leases", postgres),
+            *by_rows(case, postgres),
         ]
         side_by_side(Pair.run, [*ours, *rivals, advisory])
     section = Section("crash", "a replica is killed, or stands still and goes on: ms without a worker, and with two")
     table(section, [*ours, *rivals, advisory])
-    limited = [ours[0], ours[3]]
+    limited = [ours[0], *ours[3:]]
     within = all(max(pair.gaps["killed"]) <= pair.lease_s * 1000 + 100 for pair in limited)
     two = any(overlap for pair in ours if pair is not ours[2] for overlap in pair.overlaps)
     section.say(
         f"At most lease + 100 ms: {verdict(within)}. Mean below every rival's that needs a lease, at the same lease:"
         f" {verdict(below(limited, rivals))}. Never two at once: {verdict(not two)}."
-        f" {TRIALS} trials of each, {FEW} at {ETCDCTL_ELECT_S} s, which is what `etcdctl elect` has and nobody can"
-        f" change; all elections side by side; watched for {WATCH_S:g} s after the frozen one goes on."
+        f" {TRIALS} trials of each, {SOME} at {FIXED_S} s, which is what River and Vault have, and {FEW} at"
+        f" {ETCDCTL_ELECT_S} s, which is what `etcdctl elect` has, and nobody can change; all elections side by side;"
+        f" watched for {WATCH_S:g} s after the frozen one goes on."
         " The kernel frees an advisory lock of a process that died at once, and never that of one that stands still."
     )
     return section

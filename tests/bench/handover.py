@@ -1,25 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """From one leader to the next where the first one says so, or its worker dies: how long nobody leads."""
 
+import itertools
 import os
+import random
 import signal
 import statistics
+import subprocess
 import sys
 import time
 
 import processes
+from crash import RIVAL, START_S, side_by_side
 from etcd import Etcd
 from events import now
 from local import run
 from mariadb import Maria, MariaDB
 from replica import BUILD, HERE, until
 from results import Section, percentile, plot, shown, spread, verdict
+from rivals import KINDS
 
 ROUNDS = int(os.environ.get("ROUNDS", "200"))
 SMALL = [sys.executable, "-S", HERE / "small_worker.py"]
 # A hand-over does not wait for it, but the next one of the same component has to.
 COOLDOWN_MS = 1000
 RESIGNS = max(1, ROUNDS // 4)
+RIVALS_S = int(os.environ.get("RIVALS_S", "45"))  # as often as they can in that time
+SETTLE_S = 0.5  # for one that connects to be a candidate
+CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
 def pair(case, store, name):
@@ -103,6 +111,56 @@ def etcdctl_lock(case):
         leader.stdout.close()
 
 
+class Resigning:
+    """Two processes of a rival by rows, one of which leads, and what it took from its being told to resign until the
+    other one's command ran."""
+
+    def __init__(self, case, kind):
+        self.kind, self.times = kind, []
+        self.store = case.postgres()
+
+    def connected(self):
+        """How many: one each."""
+        return int(self.store.sql(CONNECTED))
+
+    def candidate(self):
+        work = ["sh", "-c", "echo; exec sleep infinity"]
+        command = [RIVAL, self.kind.KIND, self.store.conninfo("postgres"), self.kind.LEASE_S, *work]
+        return processes.spawn(command, stdout=subprocess.PIPE)
+
+    def run(self):
+        leader = self.candidate()
+        assert leader.stdout.readline()
+        standby = self.candidate()
+        try:
+            until(lambda: self.connected() == 2, "it is a candidate", START_S, every=SETTLE_S)
+            self.resign(leader, standby)
+        finally:
+            for process in (leader, standby):
+                process.kill()
+                process.wait()
+                process.stdout.close()
+
+    def resign(self, leader, standby):
+        end = now() + (RIVALS_S - self.kind.POLL_S) * 1e9
+        while not self.times or (now() < end and len(self.times) < ROUNDS):
+            time.sleep(SETTLE_S + random.uniform(0, self.kind.POLL_S))
+            told_at = now()
+            processes.send(leader.pid, signal.SIGUSR1)
+            assert standby.stdout.readline()
+            self.times.append((now() - told_at) / 1e6)
+            processes.send(leader.pid, signal.SIGUSR1)
+            leader, standby = standby, leader
+
+
+def rivals(case):
+    """Of those that poll seldom there are more pairs."""
+    pairs = [Resigning(case, kind) for kind in KINDS.values() for _ in range(1 + int(kind.POLL_S * 0.4))]
+    side_by_side(Resigning.run, pairs)
+    for kind, group in itertools.groupby(pairs, lambda pair: pair.kind):
+        yield f"{kind.NAME}, resign", [ms for pair in group for ms in pair.times]
+
+
 def databases(case):
     database = case.postgres()
     yield "PostgreSQL", database
@@ -130,6 +188,8 @@ def handover(case):
             for replica in replicas:
                 replica.stop()
     found["`etcdctl lock`, its command killed"] = [ns / 1e6 for ns in etcdctl_lock(case)]
+    plot("handover", "hand-over", "ms", [(name.replace("`", ""), times) for name, times in found.items()])
+    found.update(rivals(case))
     section = Section("handover", "ms without a leader")
     section.table(
         ("", "times", "ms", "p99", "floors"),
@@ -143,7 +203,9 @@ def handover(case):
         f"{verdict(percentile(ours['PostgreSQL'], 99) <= 10)}. MariaDB p99 at most 50 ms: "
         f"{verdict(percentile(ours['MariaDB'], 99) <= 50)}. The floor is for PostgreSQL; none was measured for MariaDB."
         " The daemon that takes over after a SIGTERM has been started a moment before: its first connection is in it."
+        " The rivals from River on: from the signal to resign to the other's command, at any time between two polls,"
+        f" in {RIVALS_S} s side by side; they are not drawn. River and Oban notify, the others poll. Where all of a"
+        " candidate is killed they wait for its lease to end, which is what `crash` is about."
     )
-    plot("handover", "hand-over", "ms", [(name.replace("`", ""), times) for name, times in found.items()])
     section.say("![How many hand-overs took no longer than that](handover.svg)")
     return section

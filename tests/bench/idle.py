@@ -1,24 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an election costs the database while nothing happens, and the daemon, with one component and with thousands."""
 
+import os
 import sys
 import time
 
 import processes
-from crash import BEAT, RIVAL
+from crash import RIVAL
 from replica import Client, until
 from results import Section, shown, verdict
+from rivals import KINDS
 
 COUNTS = (1, 100, 10_000)
-WINDOW_S = 30
+WINDOW_S = int(os.environ.get("IDLE_S", "30"))
+RIVALS_S = 2 * WINDOW_S  # Oban holds an election each 30 s
+ELECTIONS = (1, 10)  # of a rival
 JOINS = 4000  # of one connection
 DEFAULTS = {"lease": "10s", "renew": "2s", "poll": "1s", "timeout": "2s"}
-JDBC_LEASE_S = 10  # Spring's default
-LEASES_S = 15  # with a tick each 5 s
-COST = (
-    "SELECT sum(xact_commit + xact_rollback), pg_current_wal_insert_lsn() - '0/0'"
-    " FROM pg_stat_database WHERE datname = current_database()"
-)
+# The log is the whole server's: no vacuum of what came before is to be in it. A transaction may have many statements.
+SERVER = {"autovacuum": "off", "pg_stat_statements.track": "top"}
+COST = """
+SELECT (SELECT sum(calls) FROM pg_stat_statements WHERE dbid = oid AND query !~ 'pg_stat_statements'),
+pg_current_wal_insert_lsn() - '0/0', xact_rollback, extract(epoch FROM clock_timestamp())
+FROM pg_stat_database JOIN pg_database ON oid = datid WHERE pg_database.datname = current_database()"""
+# A worker that says that it is one, and no more.
+MARK = ["sh", "-c", 'echo >> "$0"; exec sleep infinity']
 
 
 def say(text):
@@ -70,23 +76,25 @@ def fleet(case, count):
 
 
 def cost(store):
-    """Statements, and bytes of the log that replicas get."""
-    statements, log = store.sql(COST).split("|")
-    return int(statements), float(log)
+    """Statements, bytes of the log that replicas get, and transactions that failed; and when."""
+    return [float(figure) for figure in store.sql(COST).split("|")]
 
 
-def rates(store):
-    """Of both, a second."""
+def rates(stores, window_s):
+    """Of these for each: the first two a second, of the last how many."""
+    for store in stores:
+        store.sql("CREATE EXTENSION pg_stat_statements")
     time.sleep(3)  # backends tell what they did once a second
-    before = cost(store)
-    time.sleep(WINDOW_S)
-    return [(after - start) / WINDOW_S for start, after in zip(before, cost(store))]
+    before = [cost(store) for store in stores]
+    time.sleep(window_s)
+    changes = [[end - begin for begin, end in zip(*both)] for both in zip(before, map(cost, stores))]
+    return [(statements / took_s, log / took_s, failed) for statements, log, failed, took_s in changes]
 
 
 def measured(case, count):
     store, replicas, crowds = fleet(case, count)
     before = [replica.usage().cpu_s for replica in replicas]
-    found = rates(store)
+    found = rates([store], WINDOW_S)[0]
     cpu = max(replica.usage().cpu_s - spent for replica, spent in zip(replicas, before)) / (WINDOW_S + 3) * 100
     memory = max(replica.usage().resident_kb for replica in replicas) / 1024
     say(f"{count} components: {found}")
@@ -113,28 +121,52 @@ def end(replicas, crowds):
         crowd.close()
 
 
-def rival(case, kind, lease_s):
-    """Three processes for one component: each further component costs as much again."""
-    store = case.postgres()
-    where = store.conninfo("postgres")
-    command = [RIVAL, kind, where, lease_s, *BEAT]
-    nodes = [processes.spawn([*command, case.directory / f"{kind}{n}"]) for n in range(3)]
-    try:
-        return rates(store)
-    finally:
-        for node in nodes:
+class Rival:
+    """Three processes, each a candidate in so many elections, on a server of their own."""
+
+    def __init__(self, case, kind, count):
+        server = case.make_server(f"{kind.KIND}{count}", **SERVER)
+        server.start()
+        self.name, self.count = f"{kind.NAME}, {count}", count
+        self.store = case.postgres(server=server)
+        self.marks = case.directory / f"{kind.KIND}{count}.marks"
+        command = [RIVAL, kind.KIND, self.store.conninfo("postgres"), kind.LEASE_S, *MARK, self.marks]
+        environment = {**os.environ, "COMPONENTS": str(count)}
+        self.nodes = [processes.spawn(command, env=environment) for _ in range(3)]
+
+    def all_led(self):
+        return self.marks.exists() and self.marks.stat().st_size == self.count
+
+    def end(self):
+        for node in self.nodes:
             for pid in [node.pid, *processes.descendants(node.pid)]:
                 processes.send(pid, processes.signal.SIGKILL)
             node.wait()
 
 
-def row(name, statements, log, cpu="", memory=""):
-    return (name, shown(statements), shown(log), *(shown(value) if value else "" for value in (cpu, memory)))
+def rivals(case):
+    """All at the same time, each with a log of its own. What is in their rows of the table."""
+    found = [Rival(case, kind, count) for kind in KINDS.values() for count in ELECTIONS]
+    for each in found:
+        until(each.all_led, f"all is led: {each.name}", timeout=60, every=0.1)
+    figures = rates([each.store for each in found], RIVALS_S)
+    for each in found:
+        each.end()
+    return [(each.name, *one) for each, one in zip(found, figures)]
+
+
+def growth(rows):
+    """How many times the statements of one election the rivals need for ten: the least and the most."""
+    ratios = [most[1] / least[1] for least, most in zip(rows[::2], rows[1::2])]
+    return f"{shown(min(ratios))} – {shown(max(ratios))}"
+
+
+def row(name, statements, log, failed, *usage):
+    return (name, shown(statements), f"{failed:.0f}", shown(log), *(map(shown, usage) if usage else ("", "")))
 
 
 def idle(case):
-    # The log is the whole server's: no vacuum of what came before is to be in it.
-    case.server = case.make_server(autovacuum="off", shared_preload_libraries="")
+    case.server = case.make_server(**SERVER)
     case.server.start()
     rows, found = [], {}
     for count in COUNTS:
@@ -143,18 +175,22 @@ def idle(case):
         if count == COUNTS[-1]:
             after, took = take_over(replicas, crowds, count)
         end(replicas, crowds)
-    rows.append(row("JDBC lock, Spring's cadence, one", *rival(case, "jdbc", JDBC_LEASE_S)))
-    rows.append(row("`leader_leases`, a tick each 5 s, one", *rival(case, "leader_leases", LEASES_S)))
+    others = rivals(case)
+    rows += [row(*other) for other in others]
     section = Section("idle", "three replicas while nothing happens, and many components")
-    section.table(("", "statements/s", "WAL, bytes/s", "of a core, %", "RSS, MiB"), rows)
+    section.table(("", "statements/s", "failed", "WAL, bytes/s", "of a core, %", "RSS, MiB"), rows)
     least, most = found[COUNTS[0]], found[COUNTS[-1]]
+    none = not any(figures[2] for figures in found.values())
     same = abs(most[1] / least[1] - 1) <= 0.1
     section.say(
         f"At most 1.5 statements/s: {verdict(most[0] <= 1.5)}; the same WAL ± 10 %: {verdict(same)},"
-        f" {most[1] / least[1]:.2f} times as much. A daemon with {COUNTS[-1]:,} components in 24 MiB and 2 % of a core:"
-        f" {verdict(most[3] <= 24 and most[2] <= 2)}. Killed: its last component led again {shown(after)} s after the"
-        f" lease's end, {shown(took)} s after the first one; all within 1 s: {verdict(after <= 1)}."
-        f" {WINDOW_S} s each; every replica has a worker for everything; the processor and the memory are the"
-        " busiest daemon's."
+        f" {most[1] / least[1]:.2f} times as much; none failed: {verdict(none)}. A daemon with {COUNTS[-1]:,}"
+        f" components in 24 MiB and 2 % of a core: {verdict(most[4] <= 24 and most[3] <= 2)}. Killed: its last"
+        f" component led again {shown(after)} s after the lease's end, {shown(took)} s after the first one; all within"
+        f" 1 s: {verdict(after <= 1)}. {WINDOW_S} s each; every replica has a worker for everything; the processor and"
+        " the memory are the busiest daemon's."
+        f" The rivals have an election for each component, {ELECTIONS[0]} or {ELECTIONS[1]}, which is"
+        f" {growth(others)} times the statements; {RIVALS_S} s, side by side, each with its own times. River's and"
+        " Oban's tables are unlogged: a database that crashes forgets who leads."
     )
     return section

@@ -3,10 +3,10 @@
 """rival.py KIND WHERE LEASE_S COMMAND...: runs a command where this process leads, as users of other elections do.
 
 Each ends the command as soon as it hears that it may no longer lead, which is the best that a careful user makes of it.
+Those of rivals/ resign at SIGUSR1 and are candidates again at the next one. $COMPONENTS: so many elections at once.
 Debian's own Python, for its packages kazoo and psycopg2.
 """
 
-import datetime
 import os
 import signal
 import subprocess
@@ -15,11 +15,17 @@ import threading
 import time
 import urllib.request
 
+import rivals
+
 KEY = "engine"
 
 
+class Resigned(Exception):
+    """We were asked to."""
+
+
 class Work:
-    """The command, which dies with the thread that started it: the main one."""
+    """The command, which dies with the thread that started it."""
 
     def __init__(self, command):
         self.command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
@@ -84,78 +90,6 @@ def advisory(where, _lease_s, work):
             time.sleep(0.1)
 
 
-class Rows:
-    """A lock in a table: who has it, and since when or until when by the client's clock."""
-
-    def __init__(self, where):
-        import psycopg2  # pylint: disable=import-outside-toplevel,import-error
-
-        self.error = psycopg2.Error
-        self.connection = psycopg2.connect(where)
-        self.connection.autocommit = True
-        self.cursor = self.connection.cursor()
-        self.me = f"{os.uname().nodename}-{os.getpid()}"
-
-    def changed(self, text, *values):
-        try:
-            self.cursor.execute(text, values)
-            return self.cursor.rowcount == 1
-        except self.error:
-            return False
-
-
-def utc(offset_s=0.0):
-    return datetime.datetime.utcnow() + datetime.timedelta(seconds=offset_s)
-
-
-def jdbc(where, lease_s, work):
-    """As Spring Integration's JdbcLockRegistry and leader initiator: tried each 100 ms, renewed each 500 ms."""
-    rows = Rows(where)
-    rows.changed(
-        "CREATE TABLE IF NOT EXISTS int_lock (lock_key TEXT PRIMARY KEY, client_id TEXT, created_date TIMESTAMP)"
-    )
-
-    def acquire():
-        return rows.changed(
-            "UPDATE int_lock SET client_id = %s, created_date = %s"
-            " WHERE lock_key = %s AND (client_id = %s OR created_date < %s)",
-            *(rows.me, utc(), KEY, rows.me, utc(-lease_s)),
-        ) or rows.changed("INSERT INTO int_lock VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", KEY, rows.me, utc())
-
-    while True:
-        while not acquire():
-            time.sleep(0.1)
-        work.start()
-        while acquire():
-            time.sleep(0.5)
-        work.kill()
-
-
-def leader_leases(where, lease_s, work):
-    """A table of leases and a tick: an expiry by the client's clock, three ticks a lease; one that fails ends it."""
-    rows = Rows(where)
-    rows.changed(
-        "CREATE TABLE IF NOT EXISTS leader_leases (component TEXT PRIMARY KEY, holder_id TEXT,"
-        " expires_at TIMESTAMP, version BIGINT)"
-    )
-
-    def claim():
-        return rows.changed(
-            "UPDATE leader_leases SET holder_id = %s, expires_at = %s, version = version + 1"
-            " WHERE component = %s AND (holder_id = %s OR expires_at < %s)",
-            *(rows.me, utc(lease_s), KEY, rows.me, utc()),
-        ) or rows.changed(
-            "INSERT INTO leader_leases VALUES (%s, %s, %s, 1) ON CONFLICT DO NOTHING", KEY, rows.me, utc(lease_s)
-        )
-
-    while True:
-        if not claim():
-            work.kill()
-        elif not work.process:
-            work.start()
-        time.sleep(lease_s / 3)
-
-
 def primary(where, _lease_s, work):
     """What Patroni answers to a load balancer decides, asked ten times a second."""
     while True:
@@ -175,11 +109,36 @@ KINDS = {
     "elect": etcd_elect,
     "kazoo": kazoo,
     "advisory": advisory,
-    "jdbc": jdbc,
-    "leader_leases": leader_leases,
     "primary": primary,
 }
 
-if __name__ == "__main__":
+
+def resigned(*_):
+    """The next signal waits until it is waited for."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    raise Resigned
+
+
+def by_rows(kind, where, lease_s, command, component):
+    while True:
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+            rivals.KINDS[kind](where, lease_s, component).run(Work(command))
+        except Resigned:
+            signal.sigwait({signal.SIGUSR1})
+
+
+def main(kind, where, lease_s, *command):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    KINDS[sys.argv[1]](sys.argv[2], float(sys.argv[3]), Work(sys.argv[4:]))
+    if kind in KINDS:
+        KINDS[kind](where, float(lease_s), Work(command))
+        return
+    signal.signal(signal.SIGUSR1, resigned)
+    for number in range(1, int(os.environ.get("COMPONENTS", "1"))):
+        arguments = (kind, where, float(lease_s), command, f"{KEY}{number}")
+        threading.Thread(target=by_rows, args=arguments, daemon=True).start()
+    by_rows(kind, where, float(lease_s), command, KEY)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
