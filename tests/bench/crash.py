@@ -300,7 +300,8 @@ def crash(case):
     two = any(overlap for pair in ours if pair is not ours[2] for overlap in pair.overlaps)
     section.say(
         f"At most lease + 100 ms: {verdict(within)}. Mean below every rival's that needs a lease, at the same lease:"
-        f" {verdict(below(limited, rivals))}. Never two at once: {verdict(not two)}."
+        f" {verdict(below(limited, rivals))}. Never two at once, of workers that look at their token:"
+        f" {verdict(not two)}."
         f" {TRIALS} trials of each, {SOME} at {FIXED_S} s, which is what River and Vault have, and {FEW} at"
         f" {ETCDCTL_ELECT_S} s, which is what `etcdctl elect` has, and nobody can change; all elections side by side;"
         f" watched for {WATCH_S:g} s after the frozen one goes on."

@@ -21,7 +21,7 @@ SETTINGS = {
     "fsync": "off",
     "max_connections": "60",
     "shared_buffers": "16MB",
-    "log_min_messages": "log",
+    "log_min_messages": "error",  # which a server does not log at "log"
     "log_line_prefix": "%m [%p] %u: ",
     "log_min_error_statement": "error",
     "shared_preload_libraries": "pg_stat_statements",
