@@ -37,6 +37,8 @@ __attribute__((constructor)) static void begin(void)
 	close(fd);
 }
 
+// libc's own names of the parameters are reserved.
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 EXPORTED int clock_gettime(clockid_t clock, struct timespec *ret)
 {
 	int result = (int)syscall(SYS_clock_gettime, clock, ret);
@@ -72,3 +74,4 @@ EXPORTED int pthread_cond_timedwait(
 		real.tv_sec -= *moved;
 	return real_wait(condition, mutex, &real);
 }
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)
