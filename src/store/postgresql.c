@@ -833,17 +833,9 @@ static void receive_statement(struct store_link *link, const struct exchange_req
 
 // ---- the exchange ----
 
-// A change is one transaction, and a renewal with nothing but reads behind it: a poll that renews costs no more than
-// another one. Of everything else each statement is.
+// A change is one transaction; of everything else each statement is.
 static bool commits(enum statement which, const bool wanted[static STATEMENTS])
 {
-	bool writes = false, reads = false;
-	for (enum statement other = SESSION_DELETE; other < REPORT; other++)
-		writes |= wanted[other];
-	for (enum statement other = REPORT; other <= HISTORY; other++)
-		reads |= wanted[other];
-	if (which == SESSION_RENEW)
-		return writes || !reads;
 	return which != RELEASE || !wanted[CHANGE];
 }
 

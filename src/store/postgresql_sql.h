@@ -88,9 +88,8 @@ static const char sql_missing[] =
 #define TOLD_RELEASED TOLD("EXISTS (SELECT FROM released)", NAMES_OF("released"))
 // Who was killed may have held more than what is claimed.
 #define KILLED "EXISTS (SELECT FROM deleted WHERE kill)"
-#define TOLD_CHANGED \
-	TOLD("EXISTS (SELECT FROM claimed) OR " KILLED, "CASE WHEN " KILLED " THEN '' ELSE " NAMES_OF("claimed") " EN" \
-														 "D")
+#define NAMES_OF_CHANGED "CASE WHEN " KILLED " THEN '' ELSE " NAMES_OF("claimed") " END"
+#define TOLD_CHANGED TOLD("EXISTS (SELECT FROM claimed) OR " KILLED, NAMES_OF_CHANGED)
 
 // $1 session, $2 to $4 releases: component, term, reason
 static const char sql_release[] =

@@ -496,6 +496,24 @@ START_TEST(test_terminated_while_idle)
 }
 END_TEST
 
+// Rule 14: a report that has to wait does not hold up the renewal before it.
+START_TEST(test_renewal_does_not_wait_for_the_report)
+{
+	set_up();
+	char before[32];
+	ck_assert_int_eq(renew(&a), EXCHANGE_OK); // from here on its statements are prepared
+	snprintf(before, sizeof before, "%s", world_sql(&world, "SELECT sum(seq) FROM tenure_session"));
+	pg_sql(other, "BEGIN");
+	pg_sql(other, "LOCK TABLE tenure_lease IN ACCESS EXCLUSIVE MODE");
+	a.timeout_ns = 300 * NS_PER_MS;
+	const struct exchange_request poll = {.session_op = EXCHANGE_SESSION_RENEW, .report = true};
+	ck_assert_int_ne(peer_exchange(&a, &poll), EXCHANGE_OK);
+	ck_assert_str_ne(world_sql(&world, "SELECT sum(seq) FROM tenure_session"), before);
+	pg_sql(other, "ROLLBACK");
+	tear_down();
+}
+END_TEST
+
 // In a large fleet nearly everything that happens is none of one's business.
 START_TEST(test_announcements_name_leases)
 {
@@ -1092,6 +1110,7 @@ static Suite *postgresql_suite(void)
 		test_stopped_server,
 		test_abort,
 		test_terminated_while_idle,
+		test_renewal_does_not_wait_for_the_report,
 		test_announcements_name_leases,
 		test_terminated_while_waiting,
 		test_crash_while_waiting,

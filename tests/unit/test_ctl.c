@@ -376,7 +376,7 @@ END_TEST
 
 START_TEST(test_wait_ends)
 {
-	start_ctl(LIST("wait", "engine", "--timeout", "500ms"));
+	start_ctl(LIST("wait", "engine", "--timeout", "100ms"));
 	greet();
 	expect_line("watch component=engine");
 	tell("ok\n");
