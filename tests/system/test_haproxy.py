@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """conf/haproxy.cfg with a real HAProxy: connections go to the leader, wherever it is."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -39,8 +40,9 @@ class Service:
                 peer, _ = self.listener.accept()
             except OSError:
                 return
-            peer.sendall(self.name.encode())
             self.held.append(peer)
+            with contextlib.suppress(ConnectionError):  # who only looked whether HAProxy listens is gone
+                peer.sendall(self.name.encode())
 
     def close(self):
         self.listener.close()

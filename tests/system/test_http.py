@@ -75,6 +75,7 @@ class HttpTest(SystemTest):
     def test_methods(self):
         """GET and HEAD, and 405 for all else; a connection a request"""
         replica = self.http_replica(store=Memory())
+        until(lambda: replica.status()["store"] == "ok", "a store, so that both are asked of the same state")
         for path in ("/healthz", "/status", "/leader/none"):
             get, head = ask(replica.http, path), ask(replica.http, path, "HEAD")
             self.assertEqual((head.status, head.body), (get.status, ""))
