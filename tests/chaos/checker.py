@@ -6,7 +6,8 @@ checker.py DIRECTORY [--svg FILE] [--report]
 
 DIRECTORY holds `run.json` (store, seed, lease_ms, stop_grace_ms, begin, end, nodes, and `leases`: the components of
 each lease), `faults.jsonl` (a line as a fault begins and as it ends), `stalls.tsv` (when, how long), `writes.tsv`
-(component, term, fenced, the term of the lease's row then; in the order of their commits) and `beats/COMPONENT.NODE`
+(component, term, fenced, the term of the lease's row then, how many fenced ones of terms before came after it, where
+their order does not tell; in the order of their commits) and `beats/COMPONENT.NODE`
 (see chaos_worker.c). Times are nanoseconds of CLOCK_BOOTTIME. Exit status 0 only if all holds. The report goes into
 tests/bench/RESULTS.md.
 """
@@ -109,8 +110,8 @@ class History:
         self.writes = [self.read_write(*line.split()) for line in self.lines(directory / "writes.tsv")]
 
     @staticmethod
-    def read_write(component, term, fenced, held):
-        return component, int(term), fenced == "1", int(held)
+    def read_write(component, term, fenced, held, after):
+        return component, int(term), fenced == "1", int(held), int(after)
 
     @staticmethod
     def lines(path):
@@ -227,12 +228,16 @@ def terms(history):
 def stale_writes(history):
     """No fenced write of a term commits after one of a newer term, or while the lease is at another"""
     newest = {}
-    for component, term, fenced, held in history.writes:
+    for component, term, fenced, held, after in history.writes:
         lease = history.lease_of[component]
         if fenced and term < newest.get(lease, 0):
             yield f"{component}: a fenced write of term {term} after one of term {newest[lease]}"
         elif fenced and term != held:
             yield f"{component}: a fenced write of term {term} while the lease is at term {held}"
+        if after > 0:
+            yield f"{component}: {after} fenced writes of terms before were committed after one of term {term} looked"
+        elif after < 0:
+            yield f"{component}: {-after} fenced writes that one of term {term} saw are gone"
         if fenced:
             newest[lease] = max(newest.get(lease, 0), term)
 
@@ -240,7 +245,7 @@ def stale_writes(history):
 def stale_unfenced(history):
     """How many of these a fence would have refused."""
     newest, found = {}, 0
-    for component, term, fenced, _ in history.writes:
+    for component, term, fenced, *_ in history.writes:
         lease = history.lease_of[component]
         found += not fenced and term < newest.get(lease, 0)
         newest[lease] = max(newest.get(lease, 0), term)
@@ -310,7 +315,7 @@ def deaths(history):
 
 def alive(history):
     """Every component was led, and wrote with a fence and without; in a long run everything has happened"""
-    written = {(component, fenced) for component, _, fenced, _ in history.writes}
+    written = {(component, fenced) for component, _, fenced, *_ in history.writes}
     for component in history.lease_of:
         if not any(run.component == component for run in history.runs):
             yield f"{component}: nobody ever led"

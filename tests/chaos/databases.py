@@ -26,6 +26,8 @@ JOINED_S = 300  # at most, until a node is part of its cluster, which may have t
 # sleep: where the wall clock is moved back meanwhile, the server would go on sleeping for as long, and nobody could
 # claim.
 ROWS, HASHES = 50_000, 10_000
+# Of the terms before one, those that may still have had a worker.
+BEFORE = "w.term BETWEEN {0} - 3 AND {0} - 1"
 
 
 def sanitized():
@@ -183,7 +185,7 @@ class Postgresql(Server):
 
     def writes(self):
         return self.sql(
-            "COPY (SELECT component, term, fenced, coalesce(held, 0) FROM chaos_write ORDER BY id) TO STDOUT"
+            "COPY (SELECT component, term, fenced, coalesce(held, 0), 0 FROM chaos_write ORDER BY id) TO STDOUT"
         )
 
     def restart(self):
@@ -205,7 +207,7 @@ class Postgresql(Server):
 
 class Mariadb(Server):
     has_memory = False
-    committed = ""  # what the procedure does besides
+    look = "SELECT 0"  # what a fenced write notes besides, behind its fence
 
     def __init__(self, directory):
         super().__init__(directory)
@@ -236,13 +238,15 @@ class Mariadb(Server):
     def permit(self):
         self.sql(
             "CREATE TABLE chaos_write (id bigint PRIMARY KEY AUTO_INCREMENT, component varchar(64), term bigint,"
-            " at_ns bigint, fenced int, held bigint, seqno bigint);\nDELIMITER //\n"
+            " at_ns bigint, fenced int, held bigint, seen bigint, KEY (component, term));\nDELIMITER //\n"
             "CREATE PROCEDURE chaos_fenced(lease varchar(64), component varchar(64), term bigint, at_ns bigint)"
             # One that is refused lets go of the lease's row.
-            " BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;"
-            f" START TRANSACTION; CALL tenure_fence(lease, term); DO BENCHMARK({HASHES} * RAND(), MD5(component));"
-            " INSERT INTO chaos_write (component, term, at_ns, fenced, held) SELECT component, term, at_ns, 1, l.term"
-            f" FROM tenure_lease l WHERE l.component = lease; COMMIT; {self.committed} END //\nDELIMITER ;\n"
+            " BEGIN DECLARE seen BIGINT;"
+            " DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;"
+            f" START TRANSACTION; CALL tenure_fence(lease, term); {self.look} INTO seen;"
+            f" DO BENCHMARK({HASHES} * RAND(), MD5(component));"
+            " INSERT INTO chaos_write (component, term, at_ns, fenced, held, seen) SELECT component, term, at_ns, 1, l.term,"
+            " seen FROM tenure_lease l WHERE l.component = lease; COMMIT; END //\nDELIMITER ;\n"
         )
         for user in ("tenure@localhost", "tenure@'%'"):
             self.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON tenure.* TO {user}")
@@ -252,7 +256,7 @@ class Mariadb(Server):
         return ["mariadb", "--no-defaults", "--force", "--unbuffered", *where, "tenure"]
 
     def writes(self):
-        return self.sql("SELECT component, term, fenced, coalesce(held, 0) FROM chaos_write ORDER BY id")
+        return self.sql("SELECT component, term, fenced, coalesce(held, 0), 0 FROM chaos_write ORDER BY id")
 
     def restart(self):
         processes.send(self.server.process.pid, signal.SIGTERM)
@@ -288,12 +292,11 @@ class GaleraServer(Mariadb):
     """One node of a cluster. It begins without being waited for: see joined()."""
 
     disk_size = "300m"
-    # The order of ids is not that of the commits. A counter's row would make transactions conflict that have nothing
-    # but a fence in common; so each writes down afterwards the number that the cluster gave to its commit.
-    committed = (
-        "UPDATE chaos_write SET seqno = SUBSTRING_INDEX(WSREP_LAST_WRITTEN_GTID(), '-', -1)"
-        " WHERE id = LAST_INSERT_ID();"
-    )
+    # The order of ids is not that of the commits; that of WSREP_LAST_WRITTEN_GTID() is each node's own; and a counter's
+    # row would make transactions conflict that have nothing but a fence in common. But who is behind the fence sees the
+    # claim of its term, hence all that was committed before it: what of the terms before this does not show here came
+    # after the claim, and a fence let it through.
+    look = f"SELECT COUNT(*) FROM chaos_write w WHERE w.component = component AND w.fenced AND {BEFORE.format('term')}"
 
     def __init__(self, directory, number, nodes):
         self.name, self.number, self.nodes = f"db{number}", number, nodes
@@ -417,15 +420,15 @@ class Galera:
         return "the cluster is not whole\n" + "\n".join(said)
 
     def writes(self):
-        """Those with a fence in the order of their commits, but for those whose number was lost with their client; the
-        others, which are counted alone, by their id, which is about that."""
+        """In the order in which they were begun."""
         if not self.whole():
             raise RuntimeError(self.broken())
+        before = f"SELECT SUM(w.n) FROM terms w WHERE w.component = c.component AND {BEFORE.format('c.term')}"
         return self.servers[0].sql(
-            "SET wsrep_sync_wait = 1;"
-            " SELECT component, term, fenced, COALESCE(held, 0)"
-            " FROM (SELECT *, COALESCE(seqno, MAX(seqno) OVER (ORDER BY id)) AS place FROM chaos_write) w"
-            " WHERE fenced = 0 OR seqno IS NOT NULL ORDER BY place, id"
+            "SET wsrep_sync_wait = 1; WITH terms AS"
+            " (SELECT component, term, COUNT(*) AS n FROM chaos_write WHERE fenced GROUP BY component, term)"
+            " SELECT component, term, fenced, COALESCE(held, 0), COALESCE(COALESCE((" + before + "), 0) - seen, 0)"
+            " FROM chaos_write c ORDER BY at_ns"
         )
 
 

@@ -63,8 +63,8 @@ class Story:
         self.faults.append({"word": "begin", **common, "at": START + begin_ms * MS, "recovery_ms": recovery_ms})
         self.faults.append({"word": "end", **common, "at": START + end_ms * MS})
 
-    def write(self, component, term, fenced, held=None):
-        self.writes.append(f"{component}\t{term}\t{fenced}\t{held or term}\n")
+    def write(self, component, term, fenced, held=None, after=0):
+        self.writes.append(f"{component}\t{term}\t{fenced}\t{held or term}\t{after}\n")
 
     def save(self):
         (self.directory / "run.json").write_text(json.dumps(self.about))
@@ -159,6 +159,14 @@ class CheckerTest(unittest.TestCase):
         """a fenced write that commits when the lease is at a newer term already"""
         self.story.write("engine", 2, 1, held=3)
         self.expect("stale_writes", words=("a fenced write of term 2 while the lease is at term 3",))
+
+    def test_stale_write_of_another_node(self):
+        """a fenced write behind a newer term's that did not see it, and one that it saw and that is gone"""
+        self.story.write("engine", 2, 1, after=1)
+        self.expect("stale_writes", words=("1 fenced writes of terms before were committed after one of term 2",))
+        self.story.writes.pop()
+        self.story.write("engine", 2, 1, after=-1)
+        self.expect("stale_writes", words=("1 fenced writes that one of term 2 saw are gone",))
 
     def test_stale_write_of_group(self):
         """the components of a group share their fence"""
