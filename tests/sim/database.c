@@ -307,6 +307,9 @@ void exchange_submit(struct sim *sim, struct node *n)
 	x->aborted = false;
 	x->doomed = false;
 	copy_request(x, &n->update.request);
+	x->reply.asked = false;
+	x->reply.grant_count = 0;
+	x->reply.grants = x->grants;
 	n->exchange = x->index;
 	sim->stats.exchanges++;
 	int64_t at = sim->now + draw_fate(sim, n, x);
@@ -462,10 +465,6 @@ static uint32_t count_sessions(const struct tables *t)
 static bool carry_out_change(struct sim *sim, struct exchange *x, struct tables *t)
 {
 	const struct exchange_request *r = &x->request;
-	x->reply.grant_count = 0;
-	x->reply.grants = x->grants;
-	if (r->claim_count + r->release_count + r->sweep_count == 0)
-		return true;
 	uint32_t taken = taken_rows(sim, x);
 	uint32_t sessions = r->sweep_count ? count_sessions(t) : 0;
 	bool changed = tables_change(t, r, x->grants, &x->reply.grant_count);
@@ -488,9 +487,6 @@ static bool carry_out_change(struct sim *sim, struct exchange *x, struct tables 
 static bool carry_out_ask(struct sim *sim, struct exchange *x, struct tables *t)
 {
 	const struct exchange_request *r = &x->request;
-	x->reply.asked = false;
-	if (!r->ask && r->pause == EXCHANGE_PAUSE_LEAVE)
-		return true;
 	bool changed = tables_ask(t, r, node_name(x->node), &x->reply);
 	if (sim->calm) // who resumes has the last word
 		memset(t->paused, 0, sizeof t->paused);
@@ -508,6 +504,27 @@ static bool carry_out_ask(struct sim *sim, struct exchange *x, struct tables *t)
 	return true;
 }
 
+// Whether the exchange has this statement at all: one without work is not sent, or changes nothing.
+static bool has_statement(const struct exchange_request *r, enum stage stage)
+{
+	switch (stage) {
+	case STAGE_ADOPT:
+		return r->adopt;
+	case STAGE_MISSING:
+		return r->claim_count > 0;
+	case STAGE_CHANGE:
+		return r->claim_count + r->release_count + r->sweep_count > 0;
+	case STAGE_ASK:
+		return r->ask || r->pause != EXCHANGE_PAUSE_LEAVE;
+	case STAGE_SESSION:
+	case STAGE_REPORT:
+		return true;
+	case STAGES:
+	default:
+		return false;
+	}
+}
+
 // The tables as the server sees them that this exchange goes to.
 static struct tables *look(struct sim *sim, const struct exchange *x)
 {
@@ -523,13 +540,13 @@ static struct tables *look(struct sim *sim, const struct exchange *x)
 // False where the statement did nothing: another was quicker.
 static bool carry_out(struct sim *sim, struct exchange *x)
 {
+	if (!has_statement(&x->request, x->stage))
+		return true;
 	struct tables *t = look(sim, x);
 	switch ((enum stage)x->stage) {
 	case STAGE_SESSION:
 		return carry_out_session(sim, x, t);
 	case STAGE_ADOPT:
-		if (!x->request.adopt)
-			return true;
 		tables_adopt(t, &x->request);
 		return finish(sim, x);
 	case STAGE_MISSING:
