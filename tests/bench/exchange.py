@@ -10,7 +10,8 @@ from results import Section, spread
 SIZES = {1: 40, 1000: 15, 10000: 5}
 WORDS = {
     "renew": "renew",
-    "poll": "poll: nothing changed",
+    "poll": "poll: nothing changed within a lease",
+    "poll-new": "poll: all changed a moment ago",
     "release": "release of all",
     "claim": "claim of all, free",
     "takeover": "claim of all from one that is dead",

@@ -103,24 +103,6 @@ static void take_over(struct store_link *link)
 	exchange(link, NULL, (struct exchange_request){.report = true});
 }
 
-static void time_driver(unsigned rounds)
-{
-	struct store_link *link;
-	if (store_postgresql.open(&link, &config, &names) < 0 || uuid_random(&me) < 0)
-		die("no link");
-	exchange(link, NULL, (struct exchange_request){.session_op = EXCHANGE_SESSION_CREATE});
-	server = reply.server;
-	claim_all(link, "first");
-	for (unsigned i = 0; i < rounds; i++) {
-		exchange(link, "renew", (struct exchange_request){.session_op = EXCHANGE_SESSION_RENEW});
-		exchange(link, "poll", (struct exchange_request){.report = true});
-		release_all(link);
-		claim_all(link, "claim");
-		take_over(link);
-	}
-	store_postgresql.close(link);
-}
-
 static void sql(PGconn *connection, const char *name, const char *text)
 {
 	int64_t begun_at = clock_now_ns();
@@ -134,12 +116,40 @@ static void sql(PGconn *connection, const char *name, const char *text)
 		printf("%s %lld\n", name, (long long)took);
 }
 
-static void time_floor(unsigned rounds)
+static PGconn *open_connection(void)
 {
-	char text[256];
 	PGconn *connection = PQconnectdb(config.conninfo);
 	if (PQstatus(connection) != CONNECTION_OK)
 		die(PQerrorMessage(connection));
+	return connection;
+}
+
+static void time_driver(unsigned rounds)
+{
+	struct store_link *link;
+	PGconn *connection = open_connection();
+	if (store_postgresql.open(&link, &config, &names) < 0 || uuid_random(&me) < 0)
+		die("no link");
+	exchange(link, NULL, (struct exchange_request){.session_op = EXCHANGE_SESSION_CREATE});
+	server = reply.server;
+	claim_all(link, "first");
+	for (unsigned i = 0; i < rounds; i++) {
+		exchange(link, "renew", (struct exchange_request){.session_op = EXCHANGE_SESSION_RENEW});
+		exchange(link, "poll-new", (struct exchange_request){.report = true});
+		sql(connection, NULL, "UPDATE tenure_lease SET changed_at = changed_at - interval '1 day'");
+		exchange(link, "poll", (struct exchange_request){.report = true});
+		release_all(link);
+		claim_all(link, "claim");
+		take_over(link);
+	}
+	store_postgresql.close(link);
+	PQfinish(connection);
+}
+
+static void time_floor(unsigned rounds)
+{
+	char text[256];
+	PGconn *connection = open_connection();
 	sql(connection, NULL, "DROP TABLE IF EXISTS plain");
 	sql(connection, NULL,
 		"CREATE TABLE plain (name text PRIMARY KEY, holder uuid, term bigint)"
