@@ -10,6 +10,7 @@
 #define RETRY_MAX_NS (200 * NS_PER_MS)
 #define BACKOFF_MIN_NS (50 * NS_PER_MS)
 #define BACKOFF_DOUBLINGS 6
+#define PATIENT_FAILURES 2
 
 int64_t retry_ns(const struct election *e)
 {
@@ -34,8 +35,23 @@ static void note_outcome(struct election *e, struct election_update *u, enum exc
 	add_note(u, NOTE_STORE, 0, NULL)->outcome = outcome;
 }
 
+// Between a quarter and a half of a lease, by chance.
+static int64_t rest_ns(const struct election *e)
+{
+	uint32_t draw;
+	memcpy(&draw, e->spare.byte, sizeof draw);
+	draw = (draw ^ (uint32_t)e->number) * UINT32_C(2654435761);
+	return e->timing.lease_ns / 4 + e->timing.lease_ns / 4 * (draw >> 16) / (UINT32_C(1) << 16);
+}
+
+// A server that answers too late is given time by those who have nothing to lose: where many come back at once, and
+// again after each time-out, they would keep it from ever answering in time.
 static int64_t backoff_ns(const struct election *e, enum exchange_outcome outcome, bool waited)
 {
+	bool slow = waited || e->now - e->sent_at >= e->timing.timeout_ns / 2;
+	bool hurries = e->stopping || e->operation.kind != OPERATION_NONE || holds_anything(e);
+	if (slow && e->failures >= PATIENT_FAILURES && !hurries)
+		return rest_ns(e);
 	if (waited)
 		return 0; // its whole time-out has passed already
 	switch (outcome) {
@@ -127,6 +143,7 @@ static void take_grants(struct election *e, struct election_update *u, const str
 	// A session that is gone holds nothing, whatever was granted to it.
 	for (size_t i = 0; e->session_state == SESSION_LIVE && i < reply->grant_count; i++) {
 		const struct exchange_grant *grant = &reply->grants[i];
+		note_term(e, grant->term);
 		if (grant->lease < e->lease_count && e->leases[grant->lease].state == LEASE_CLAIMING &&
 			is_next_term(e, grant->lease, grant->term))
 			grant_lease(e, u, grant->lease, grant->term);
@@ -215,6 +232,7 @@ static void take_row(struct election *e, struct election_update *u, const struct
 		l->observed_at = e->now;
 	l->seen = true;
 	l->row = *row;
+	note_term(e, row->term);
 	l->look_at = e->now + look_after(e, row);
 	wait_for_others(e, l);
 	e->longest_lease_ns = max_ns(e->longest_lease_ns, span_ns(row->holder_lease_ms));

@@ -698,6 +698,7 @@ bool election_resume_term(struct election *e, uint32_t lease, const struct elect
 		return false;
 	l->token = *token;
 	l->told_term = token->term;
+	note_term(e, token->term);
 	l->seat = token->revoked ? SEAT_AWAY_REVOKED : SEAT_AWAY;
 	head->held_deadline = head->held_term == 0 ? token->deadline : max_ns(head->held_deadline, token->deadline);
 	head->held_term = token->term;

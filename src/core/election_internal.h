@@ -81,6 +81,13 @@ static inline bool has_better(const struct election_lease *l)
 	return !uuid_is_none(&l->rival.session) && l->rival.priority > l->timing.priority;
 }
 
+// Terms that a later server has lost are not to be given again (rule 5).
+static inline void note_term(struct election *e, uint64_t term)
+{
+	if (term > e->highest_term && term <= EXCHANGE_TERM_MOST)
+		e->highest_term = term;
+}
+
 void answer_reply(struct election *election, struct election_update *update, const struct exchange_reply *reply);
 // The exchange that is out brought nothing.
 void answer_failure(
@@ -88,6 +95,8 @@ void answer_failure(
 
 // When the next exchange is due; sends it where that is now.
 void plan_exchange(struct election *election, struct election_update *update);
+// A term, or a claim that may have been granted.
+bool holds_anything(const struct election *election);
 // Whether and from when on this daemon may claim the lease.
 int64_t plan_claim_at(const struct election *election, const struct election_lease *l);
 // How long after a refused claim or release it is tried again: a row was locked, or somebody was quicker.

@@ -6,9 +6,11 @@
 //
 //   1. session  CREATE inserts the row (session, node, seq 1, lease_ms, offers); RENEW is `seq = seq + 1` by id alone
 //               (rule 11), and `offers` where `publish`; DELETE removes it.
-//   2. adopt    where `adopt`: tenure_store takes `incarnation` and generation = max(generation + 1, the server's
-//               Unix time in microseconds), unless it holds that incarnation already (rules 3 and 5). Terms grow
-//               slower than that, so those that a replica lost are not repeated.
+//   2. adopt    where `adopt`, and tenure_store has another incarnation (rule 3), or a generation below `highest_term`:
+//               it takes `incarnation`, and another generation, so that terms which this server has lost are not given
+//               again (rule 5). That is the server's Unix time in microseconds, for terms grow slower than that. Where
+//               the time is no larger than the last generation and `highest_term`, it is wrong, or was once: then it is
+//               the larger of these and `leap`.
 //   3. missing  inserts the lease rows of the claims that say `missing`: no session, term 0, generation 0; an
 //               existing row is left alone.
 //   4. change   one statement that skips locked rows (rule 14); all but the release only where the server's
@@ -57,6 +59,11 @@
 // The history of every lease.
 #define EXCHANGE_EVERY_LEASE UINT32_MAX
 #define EXCHANGE_REASON_SIZE 24
+// More terms than may have been given by others meanwhile; so many that two leaps are not the same.
+#define EXCHANGE_LEAP_LEAST (UINT64_C(1) << 16)
+#define EXCHANGE_LEAP_MOST (UINT64_C(1) << 32)
+// A term beyond this is nobody's: it was written by hand.
+#define EXCHANGE_TERM_MOST (UINT64_C(1) << 62)
 
 // Which life of the database server it is; compared for equality only. Empty: not known.
 struct incarnation {
@@ -130,6 +137,8 @@ struct exchange_request {
 	uint32_t history_lease;         // or EXCHANGE_EVERY_LEASE
 	uint32_t history_count;         // 0: none is wanted
 	struct incarnation incarnation; // the one the claims rely on
+	uint64_t highest_term;          // that was ever seen, on any server
+	uint64_t leap;
 	const struct exchange_release *releases;
 	size_t release_count;
 	const struct exchange_claim *claims;

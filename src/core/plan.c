@@ -18,6 +18,14 @@ static bool is_held(const struct election_lease *l)
 	return l->state == LEASE_LEADING || l->state == LEASE_DRAINING || l->state == LEASE_CLAIMING;
 }
 
+bool holds_anything(const struct election *e)
+{
+	bool holds = false;
+	for (uint32_t i = 0; i < e->lease_count; i++)
+		holds |= is_held(&e->leases[i]);
+	return holds;
+}
+
 // From when on the server that answers may be believed (rule 3).
 static int64_t believed_at(const struct election *e)
 {
@@ -129,6 +137,17 @@ static void add_claims(struct election *e, struct election_update *u, struct exc
 	}
 }
 
+// The server lost a term that a worker here was told, and whoever adopted it did not know: nothing would come of the
+// claim (rule 5).
+static bool terms_went_back(const struct election *e, const struct exchange_request *request)
+{
+	bool back = false;
+	for (size_t i = 0; RULE(TERMS_COME_BACK) && i < request->claim_count; i++)
+		FOR_MEMBERS (e, j, e->claims[i].lease)
+			back |= e->leases[j].told_term > e->claims[i].term;
+	return back;
+}
+
 // A session without a lease that nobody renewed for ten of its leases is swept away: once, and if that fails, it is
 // observed anew.
 static void add_sweeps(struct election *e, struct exchange_request *request)
@@ -168,12 +187,23 @@ static void begin_session(struct election *e, struct election_update *u)
 	change_session(e, u, SESSION_CREATE);
 }
 
+// From what no other daemon has.
+static uint64_t draw_leap(const struct election *e)
+{
+	uint64_t draw;
+	memcpy(&draw, e->session.byte, sizeof draw);
+	draw = (draw ^ e->number) * UINT64_C(0x9e3779b97f4a7c15);
+	return EXCHANGE_LEAP_LEAST + (draw >> 32) % (EXCHANGE_LEAP_MOST - EXCHANGE_LEAP_LEAST);
+}
+
 static void submit(struct election *e, struct election_update *u, struct exchange_request *request)
 {
 	request->number = ++e->number;
 	request->session = e->session;
 	request->lease_ms = e->timing.lease_ns / NS_PER_MS;
 	request->incarnation = e->server;
+	request->highest_term = RULE(TERMS_REMEMBERED) ? e->highest_term : 0;
+	request->leap = RULE(TERMS_REMEMBERED) ? draw_leap(e) : 1;
 	request->releases = e->releases;
 	request->claims = e->claims;
 	request->sweeps = e->sweeps;
@@ -199,7 +229,8 @@ static void send_exchange(struct election *e, struct election_update *u, const s
 	add_releases(e, &request);
 	add_claims(e, u, &request);
 	e->publish |= e->stopping && request.release_count > 0;
-	request.adopt = request.claim_count > 0 && !incarnation_equal(&e->server, &e->believed);
+	bool doubted = request.claim_count > 0 && !incarnation_equal(&e->server, &e->believed);
+	request.adopt = doubted || terms_went_back(e, &request);
 	request.session_op = choose_session_op(e, plan, &request);
 	// Who leads everything looks at what others ask for: when it is told, and now and then.
 	request.report = plan->follows || !e->fresh || e->hinted || e->deaf || e->now >= e->report_at;

@@ -10,6 +10,8 @@ enum rule {
 	RULE_DOUBT_NEW_INCARNATION, // rule 3
 	RULE_KILL_BY_SWAP,          // rule 4
 	RULE_TERMS_SURVIVE,         // rule 5
+	RULE_TERMS_REMEMBERED,      // rule 5: where a server's clock is, or was, wrong
+	RULE_TERMS_COME_BACK,       // rule 5: a worker that was told a larger term is told another one in the end
 	RULE_MARGIN,                // rule 6
 	RULE_NEVER_ADOPT,           // rule 7
 	RULE_EXPIRED_IS_LOST,       // rule 8

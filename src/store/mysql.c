@@ -62,19 +62,34 @@ static void put_session(struct store_link *link, const struct exchange_request *
 	}
 }
 
-// Generations are told in microseconds: nothing can change hands as often as that, and so no term that a replica lost
-// is as large (rule 5).
+#define NOW_US "UNIX_TIMESTAMP() * 1000000 + MICROSECOND(NOW(6))"
+
+// The larger of its last generation and the highest term.
+static void put_last(struct store_link *link, const struct exchange_request *request)
+{
+	my_put(link, "GREATEST(generation, ");
+	my_put_number(link, (int64_t)request->highest_term);
+	my_put(link, ")");
+}
+
+// Rule 5.
 static void put_adopt(struct store_link *link, const struct exchange_request *request)
 {
 	if (!request->adopt)
 		return;
-	my_put_statement(link, ADOPT,
-		"UPDATE ~tenure_store SET generation = GREATEST(generation + "
-		"1, UNIX_TIMESTAMP() * 1000000 + MICROSECOND(NOW(6))), incarnation = ");
+	my_put_statement(link, ADOPT, "UPDATE ~tenure_store SET generation = CASE WHEN " NOW_US " > ");
+	put_last(link, request);
+	my_put(link, " THEN " NOW_US " ELSE ");
+	put_last(link, request);
+	my_put(link, " + ");
+	my_put_number(link, (int64_t)request->leap);
+	my_put(link, " END, incarnation = ");
 	my_put_text(link, request->incarnation.text);
-	my_put(link, " WHERE id = 1 AND incarnation <> ");
+	my_put(link, " WHERE id = 1 AND (incarnation <> ");
 	my_put_text(link, request->incarnation.text);
-	my_put(link, " AND (SELECT server.incarnation FROM (" LIFE ") server) = ");
+	my_put(link, " OR generation < ");
+	my_put_number(link, (int64_t)request->highest_term);
+	my_put(link, ") AND (SELECT server.incarnation FROM (" LIFE ") server) = ");
 	my_put_text(link, request->incarnation.text);
 }
 

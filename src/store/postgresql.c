@@ -430,6 +430,15 @@ static bool send_arrays(struct store_link *link, const struct exchange_request *
 	return sent;
 }
 
+static bool send_adopt(struct store_link *link, const struct exchange_request *request)
+{
+	char highest[OPTION_TEXT_SIZE], leap[OPTION_TEXT_SIZE];
+	put_number(highest, (int64_t)request->highest_term);
+	put_number(leap, (int64_t)request->leap);
+	const char *values[] = {request->incarnation.text, highest, leap};
+	return send_statement(link, ADOPT, COUNT_OF(values), values);
+}
+
 static bool send_missing(struct store_link *link, const struct exchange_request *request)
 {
 	static const enum pg_array arrays[] = {PG_CLAIM_NAMES, PG_CLAIM_MISSING};
@@ -531,15 +540,13 @@ static bool send_report(struct store_link *link, const struct exchange_request *
 
 static bool send_one(struct store_link *link, const struct exchange_request *request, enum statement which)
 {
-	const char *value = NULL;
 	switch (which) {
 	case SESSION_CREATE:
 	case SESSION_RENEW:
 	case SESSION_DELETE:
 		return send_session(link, request, which);
 	case ADOPT:
-		value = request->incarnation.text;
-		return send_statement(link, which, 1, &value);
+		return send_adopt(link, request);
 	case MISSING:
 		return send_missing(link, request);
 	case RELEASE:

@@ -61,13 +61,15 @@ static const char sql_session_delete[] =
 	"WITH me AS (DELETE FROM @tenure_session WHERE id = $1::uuid RETURNING 1) " HEAD
 	", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
 
-// $1 incarnation. Generations are told in microseconds: nothing can change hands as often as that, and so no term
-// that a replica lost is as large (rule 5).
+// $1 incarnation, $2 the highest term, $3 the leap (rule 5).
 static const char sql_adopt[] =
-	"WITH server AS MATERIALIZED (SELECT " INCARNATION " AS incarnation),"
+	"WITH server AS MATERIALIZED (SELECT " INCARNATION " AS incarnation,"
+	" (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now),"
 	" me AS (UPDATE @tenure_store t SET incarnation = $1::text,"
-	" generation = greatest(t.generation + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
-	" FROM server WHERE t.incarnation <> $1::text AND server.incarnation = $1::text RETURNING 1)"
+	" generation = CASE WHEN server.now > greatest(t.generation, $2::bigint) THEN server.now"
+	" ELSE greatest(t.generation, $2::bigint) + $3::bigint END"
+	" FROM server WHERE (t.incarnation <> $1::text OR t.generation < $2::bigint)"
+	" AND server.incarnation = $1::text RETURNING 1)"
 	" SELECT server.incarnation, st.schema_version, st.incarnation, pg_backend_pid(), (SELECT count(*) FROM "
 	"me), " DURABLE " FROM server LEFT JOIN @tenure_store st ON st.id = 1";
 

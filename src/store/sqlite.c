@@ -358,6 +358,8 @@ static bool do_adopt(struct store_link *link, const struct exchange_request *req
 	if (!request->adopt || !incarnation_equal(&answer->reply->server, &request->incarnation))
 		return true;
 	sqlite3_bind_text(link->statements[ADOPT], 1, request->incarnation.text, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(link->statements[ADOPT], 2, (int64_t)request->highest_term);
+	sqlite3_bind_int64(link->statements[ADOPT], 3, (int64_t)request->leap);
 	return execute(link, answer, ADOPT) >= 0 && read_store(link, answer);
 }
 

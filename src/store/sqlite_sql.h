@@ -5,6 +5,7 @@
 
 #include "driver.h"
 
+#define SQL_NOW_US "CAST(strftime('%s', 'now') AS INTEGER) * 1000000"
 #define SQL_NOW "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 #define SQL_UNIX_MS(column) "CAST(round((julianday(" column ") - 2440587.5) * 86400000) AS INTEGER)"
 #define SQL_AGE(column, unit) "CAST((julianday('now') - julianday(" column ")) * 86400 * " unit " AS INTEGER)"
@@ -133,8 +134,8 @@ static const char *const statement_sql[STATEMENTS] = {
 		"UPDATE tenure_session SET seq = seq + 1, renewed_at = " SQL_NOW ", offers = ?2 WHERE id = ?1",
 	[SESSION_DELETE] = "DELETE FROM tenure_session WHERE id = ?1",
 	[ADOPT] = "UPDATE tenure_store SET incarnation = ?1,"
-		  " generation = max(generation + 1, CAST(strftime('%s', 'now') AS INTEGER) * 1000000) WHERE "
-		  "incarnation <> ?1",
+		  " generation = CASE WHEN " SQL_NOW_US " > max(generation, ?2) THEN " SQL_NOW_US
+		  " ELSE max(generation, ?2) + ?3 END WHERE incarnation <> ?1 OR generation < ?2",
 	[MISSING] = "INSERT INTO tenure_lease (component, node, term, generation, changed_at)"
 		    " VALUES (?1, '', 0, 0, " SQL_NOW ")"
 		    " ON CONFLICT DO NOTHING",

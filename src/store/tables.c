@@ -146,11 +146,13 @@ bool tables_session(struct tables *tables, const struct exchange_request *reques
 void tables_adopt(struct tables *tables, const struct exchange_request *request)
 {
 	if (!request->adopt || !incarnation_equal(&tables->server, &request->incarnation) ||
-		incarnation_equal(&tables->believed, &request->incarnation))
+		(incarnation_equal(&tables->believed, &request->incarnation) &&
+			tables->generation >= request->highest_term))
 		return;
 	uint64_t now = tables->unix_time > 0 ? (uint64_t)tables->unix_time : 0;
+	uint64_t last = tables->generation > request->highest_term ? tables->generation : request->highest_term;
 	tables->believed = request->incarnation;
-	tables->generation = tables->generation + 1 > now ? tables->generation + 1 : now;
+	tables->generation = now > last ? now : last + request->leap;
 }
 
 void tables_missing(struct tables *tables, const struct exchange_request *request)

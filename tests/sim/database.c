@@ -23,8 +23,10 @@ static void new_incarnation(struct sim *sim)
 	db->epoch++;
 	// The nodes of a cluster share one, and it outlives them all.
 	snprintf(db->tables->server.text, sizeof db->tables->server.text, "server-%u", is_cluster(sim) ? 0 : db->epoch);
-	// Servers' clocks agree to a fraction of a lease where it matters (rule 5), and not at all where it must not.
+	// Servers' clocks agree to a fraction of a lease, or not at all; what is for people alone never does.
 	db->skew_ns = random_between(&sim->random, 0, sim->profile.lease_ns / 5);
+	if (sim->profile.wrong_clocks)
+		db->skew_ns = random_between(&sim->random, -48, 48) * 3600 * NS_PER_S;
 	db->skew_us = random_between(&sim->random, -3600, 3600) * NS_PER_MS;
 }
 

@@ -129,6 +129,12 @@ static bool was_deleted(const struct judge *judge, const struct uuid *session)
 	return false;
 }
 
+// Where servers lose terms and have wrong clocks, and whoever saw them is gone, another one is all that is promised.
+static bool terms_grow(const struct sim *sim)
+{
+	return !sim->profile.wrong_clocks;
+}
+
 void judge_granted(struct sim *sim, struct node *n, uint32_t lease, const struct election_note *note)
 {
 	struct judge *judge = &sim->judge;
@@ -136,7 +142,7 @@ void judge_granted(struct sim *sim, struct node *n, uint32_t lease, const struct
 	if (find(sim, lease, note->term))
 		violate(sim, "W2", "lease %u: term %llu is granted twice", lease, (llu)note->term);
 	bool disturbed = was_deleted(judge, &n->election.session);
-	if (note->term <= judge->highest[lease] && !disturbed && !comes_too_late(sim, n, note))
+	if (note->term <= judge->highest[lease] && !disturbed && !comes_too_late(sim, n, note) && terms_grow(sim))
 		violate(sim, "W4", "lease %u: term %llu is granted after term %llu", lease, (llu)note->term,
 			(llu)judge->highest[lease]);
 	if (judge->no_end && judge->highest[lease] != 0)
@@ -144,7 +150,7 @@ void judge_granted(struct sim *sim, struct node *n, uint32_t lease, const struct
 			lease, (llu)note->term, (llu)judge->highest[lease]);
 	if (note->deadline <= n->election.now)
 		violate(sim, "rule 1", "lease %u: term %llu is granted after its deadline", lease, (llu)note->term);
-	if (note->term > judge->highest[lease])
+	if (note->term > judge->highest[lease] || !terms_grow(sim))
 		judge->highest[lease] = note->term;
 	struct token *t = new_token(sim, lease);
 	const struct link *link = &n->seats[lease];
@@ -202,7 +208,7 @@ void judge_extended(struct sim *sim, struct node *n, uint32_t lease, const struc
 	t->deadline = note->deadline;
 	if (comes_too_late(sim, n, note))
 		return;
-	if (note->term < sim->judge.highest[lease] && !t->disturbed)
+	if (note->term < sim->judge.highest[lease] && !t->disturbed && terms_grow(sim))
 		violate(sim, "W4", "lease %u: term %llu is extended after term %llu was granted", lease,
 			(llu)note->term, (llu)sim->judge.highest[lease]);
 	check_alone(sim, lease, t);

@@ -293,6 +293,7 @@ void profile_draw(struct sim *sim)
 	p->grouped = p->grouped > p->names ? p->names : p->grouped;
 	p->prefers = p->kind == KIND_STORM && random_below(random, 4) == 0;
 	p->hints &= p->kind != KIND_CLUSTER; // a wait is local to a node
+	p->wrong_clocks = random_below(random, 4) == 0;
 	draw_faults(sim);
 	draw_times(sim);
 	draw_delays(sim);
@@ -307,9 +308,9 @@ void profile_print(const struct sim *sim)
 		(long long)(p->longest_delay_ns / MS), (long long)(p->longest_pause_ns / MS),
 		(long long)(p->chaos_ns / MS));
 	printf("storm_ms=%lld storms=%u hints=%d pooler=%d standbys=%d heartbeats=%d prefers=%d grouped=%u "
-	       "clock_error=%d\n",
+	       "clock_error=%d wrong_clocks=%d\n",
 		(long long)(p->storm_ns / MS), p->storms, p->hints, p->pooler, p->standbys, p->heartbeats, p->prefers,
-		p->grouped, p->clock_error);
+		p->grouped, p->clock_error, p->wrong_clocks);
 	for (uint32_t i = 0; i < p->nodes; i++) {
 		const struct node *n = &sim->nodes[i];
 		printf("node %u: lease_ms=%lld renew_ms=%lld poll_ms=%lld timeout_ms=%lld stop_grace_ms=%lld "

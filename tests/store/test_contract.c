@@ -370,7 +370,7 @@ END_TEST
 
 static struct exchange_request adopting(void)
 {
-	return (struct exchange_request){.adopt = true, .incarnation = world.server};
+	return (struct exchange_request){.adopt = true, .incarnation = world.server, .leap = 1};
 }
 
 START_TEST(test_adopt)
@@ -402,7 +402,34 @@ START_TEST(test_adopt)
 }
 END_TEST
 
-// Rule 5: max(generation + 1, time), and max(term + 1, generation).
+static uint64_t generation_now(void)
+{
+	return strtoull(world_sql(&world, "SELECT generation FROM tenure_store"), NULL, 10);
+}
+
+// Rule 5: where the time is behind, it is passed by what was there and what this daemon has seen.
+START_TEST(test_adopt_passes_what_was_seen)
+{
+	set_up_leader((enum backend)_i);
+	world_sql(&world, "UPDATE tenure_store SET incarnation = 'old'");
+	struct exchange_request adopt = adopting();
+	adopt.highest_term = 9000000000000000;
+	adopt.leap = 70000;
+	ck_assert_str_eq(peer_ok(&b, &adopt)->believed.text, world.server.text);
+	ck_assert_uint_eq(generation_now(), 9000000000070000);
+	// Who has seen no more changes nothing; who has, does.
+	peer_ok(&b, &adopt);
+	ck_assert_uint_eq(generation_now(), 9000000000070000);
+	adopt.highest_term = 9000000000070001;
+	peer_ok(&b, &adopt);
+	ck_assert_uint_eq(generation_now(), 9000000000140001);
+	struct exchange_row row = *peer_row(&b, ENGINE);
+	ck_assert_uint_eq(peer_claim_row(&b, &row), 9000000000140001);
+	tear_down();
+}
+END_TEST
+
+// Rule 5: and max(term + 1, generation).
 START_TEST(test_adopt_never_goes_back)
 {
 	static const char future[] = "9000000000000000";
@@ -411,8 +438,7 @@ START_TEST(test_adopt_never_goes_back)
 	world_sql(&world, "UPDATE tenure_lease SET term = 9000000000000007");
 	struct exchange_request adopt = adopting();
 	peer_ok(&b, &adopt);
-	ck_assert_uint_eq(
-		strtoull(world_sql(&world, "SELECT generation FROM tenure_store"), NULL, 10), 9000000000000001);
+	ck_assert_uint_eq(generation_now(), 9000000000000001);
 	ck_assert_uint_eq(peer_claim(&b, ENGINE), 9000000000000008);
 	tear_down();
 }
@@ -797,6 +823,7 @@ static Suite *contract_suite(void)
 		{test_incarnation_guards, MEMORY},
 		{test_claim_on_another_server, SHARED},
 		{test_adopt, SHARED},
+		{test_adopt_passes_what_was_seen, SHARED},
 		{test_adopt_never_goes_back, SHARED},
 		{test_adopt_and_claim_at_once, SHARED},
 		{test_strays, MEMORY},
