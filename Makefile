@@ -254,7 +254,7 @@ HELPERS := $(CLOCK) $(patsubst %.c,$(P)/%,$(filter-out %/clock.c,$(wildcard test
 LOCAL := $(P)/tests/bench/time_local
 SIM := $(if $(wildcard tests/sim/*.c),$(P)/tests/sim/sim)
 COUNTS := $(P)/tests/bench/count_core $(P)/tests/bench/count_socket
-TIMERS := $(if $(call on,WITH_PGSQL),$(foreach t,exchange floor fleet,$(P)/tests/bench/time_$t))
+TIMERS := $(if $(call on,WITH_PGSQL),$(foreach t,time_exchange time_floor time_fleet growth_model,$(P)/tests/bench/$t))
 
 $(UNIT) $(STORE_TESTS) $(COUNTS) $(TIMERS): $(P)/%: $(O)/%.o $(TEST_ARCHIVES) $(STAMP)
 	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(CHECK_LIBS) $(DAEMON_LIBS) $(CTL_LIBS))

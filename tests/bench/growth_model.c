@@ -21,7 +21,7 @@
 #define DOWN_NS (5 * NS_PER_S)      // how long a fail-over takes
 #define GREETING_NS (10 * NS_PER_S) // so long a driver waits for a server that has accepted its connection
 #define WATCH_NS (60 * NS_PER_S)
-#define APART_NS (20 * NS_PER_MS) // daemons are started one after the other
+#define APART_NS (20 * NS_PER_MS) // at least: daemons are started one after the other
 #define UNIX_EPOCH_US INT64_C(1700000000000000)
 
 static const struct election_timing timing = {10 * NS_PER_S, 2 * NS_PER_S, NS_PER_S, 2 * NS_PER_S};
@@ -371,7 +371,7 @@ static void start_all(void)
 		nodes[i].tables = nodes[i / GROUP * GROUP].tables;
 		nodes[i].tables->believed = server;
 		start(&nodes[i]);
-		run_until(now + APART_NS);
+		run_until(now + later(APART_NS, 2 * connect_ns / (int64_t)cores));
 	}
 	run_until(now + 2 * timing.lease_ns);
 	forget();

@@ -28,6 +28,8 @@ def owner():
 class MariaDB:
     """Starts with start(). Users: root, who may do everything; tenure, the daemons'; both without a password."""
 
+    patience_s = 30
+
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
         self.socket = self.directory / "socket"
@@ -57,10 +59,10 @@ class MariaDB:
 
     def start(self, *options):
         self.process = self.launch(*options)
-        end = time.monotonic() + 30
+        end = time.monotonic() + self.patience_s
         while not self.is_up():
             if self.process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError("MariaDB did not start: " + (self.directory / "log").read_text()[-2000:])
+                raise RuntimeError("MariaDB did not start: " + (self.directory / "log.err").read_text()[-2000:])
             time.sleep(0.02)
         self.started_s = int(time.time())
         self.make_users()

@@ -41,7 +41,7 @@ START_TEST(w1_nothing_is_granted_without_a_store)
 	pass(60 * NS_PER_S);
 	ck_assert_uint_eq(a.told_count, 0);
 	a.silent = false;
-	pass(2 * TIMEOUT);
+	pass(TIMEOUT + LEASE / 2);
 	ck_assert(leads(&a, 0));
 }
 END_TEST
@@ -720,6 +720,29 @@ START_TEST(a_lost_connection_is_not_hammered)
 }
 END_TEST
 
+// Where many come back at once, those who hold nothing let a slow server catch up; a leader tries as long as it can.
+START_TEST(a_slow_server_is_given_time_by_who_holds_nothing)
+{
+	lead(&a, 0);
+	follow(&b, 0);
+	a.silent = b.silent = true;
+	forget(&a);
+	forget(&b);
+	pass(LEASE - GRACE);
+	ck_assert_uint_ge(a.exchanges, 3);
+	pass(LEASE);
+	forget(&a);
+	forget(&b);
+	pass(20 * LEASE);
+	struct daemon *const both[] = {&a, &b};
+	for (size_t i = 0; i < COUNT_OF(both); i++) {
+		ck_assert_uint_ge(both[i]->exchanges, 20 * LEASE / (TIMEOUT + LEASE / 2) - 1);
+		ck_assert_uint_le(both[i]->exchanges, 20 * LEASE / (TIMEOUT + LEASE / 4) + 1);
+	}
+	ck_assert_int_ne(a.election.sent_at, b.election.sent_at); // not in step
+}
+END_TEST
+
 // ---- sweeping ----
 
 static size_t count_sessions(void)
@@ -881,6 +904,7 @@ int main(void)
 		a_release_goes_first,
 		r7_every_outcome_has_its_own_patience,
 		a_lost_connection_is_not_hammered,
+		a_slow_server_is_given_time_by_who_holds_nothing,
 		a_session_that_nobody_renews_is_swept_after_ten_leases,
 		a_live_candidate_is_not_swept,
 		a_sweep_is_sent_once,
