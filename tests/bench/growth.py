@@ -79,8 +79,8 @@ def growth(case):
         [row(*size, costs) for size in SIZES],
     )
     section.say(
-        f"The elections are real, of each {GROUP} daemons one leads, at the default timing; the database is so many cores"
-        " that share what there is to do, and takes for each what this one took a moment ago: "
+        f"The elections are real, of each {GROUP} daemons one leads, at the default timing; the database is so many"
+        " cores that share what there is to do, and takes for each what this one took a moment ago: "
         f"{costs[0]:.0f} µs for a connection, {costs[1]:.0f} for a renewal, {costs[2]:.0f} for a poll and"
         f" {costs[3]:.0f} for a claim or a release. It fails over for 5 s, and all connections end. What it means is in"
         " GROWTH.md."

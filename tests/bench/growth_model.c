@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Thousands of daemons on one database that takes its time: the elections are real, the database is so many cores that
-// are shared by all that it has to do, with the tables in memory behind it. Says how much there is to do while nothing happens, and what becomes
-// of it when all come at once.
+// are shared by all that it has to do, with the tables in memory behind it. Says how much there is to do while nothing
+// happens, and what becomes of it when all come at once.
 //
 //   growth_model DAEMONS CORES CONNECT_US RENEW_US POLL_US CHANGE_US
 //

@@ -245,8 +245,9 @@ class Mariadb(Server):
             " DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;"
             f" START TRANSACTION; CALL tenure_fence(lease, term); {self.look} INTO seen;"
             f" DO BENCHMARK({HASHES} * RAND(), MD5(component));"
-            " INSERT INTO chaos_write (component, term, at_ns, fenced, held, seen) SELECT component, term, at_ns, 1, l.term,"
-            " seen FROM tenure_lease l WHERE l.component = lease; COMMIT; END //\nDELIMITER ;\n"
+            " INSERT INTO chaos_write (component, term, at_ns, fenced, held, seen)"
+            " SELECT component, term, at_ns, 1, l.term, seen FROM tenure_lease l"
+            " WHERE l.component = lease; COMMIT; END //\nDELIMITER ;\n"
         )
         for user in ("tenure@localhost", "tenure@'%'"):
             self.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON tenure.* TO {user}")

@@ -107,7 +107,7 @@ struct profile {
 	uint32_t grouped;    // so many of the first components are one group; 0: none
 	bool prefers;        // a better node gets the lease when it has lasted
 	int32_t clock_error; // the largest, in 2^-20ths
-	bool wrong_clocks; // of servers, by days
+	bool wrong_clocks;   // of servers, by days
 	uint32_t chance[FAULTS];
 	uint32_t weights; // the sum of those from FAULTS_BY_CHANCE on
 };

@@ -297,7 +297,7 @@ START_TEST(a_resumed_session_that_is_gone)
 	make_agent();
 	start();
 	say("watch component=engine\njoin component=engine\n");
-	// The store never heard of it: the term is over, and the worker that waits gets a larger one, for what the store
+	// The store never heard of it: the term is over, and the worker that waits gets a larger one; what the store
 	// would give first is no next term to whom it was told the last (W2, rule 5).
 	expect("granted component=engine term=");
 	ck_assert_uint_gt(seen_term, 7);
