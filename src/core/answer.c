@@ -232,11 +232,11 @@ static void take_row(struct election *e, struct election_update *u, const struct
 		l->observed_at = e->now;
 	l->seen = true;
 	l->row = *row;
-	note_term(e, row->term);
 	l->look_at = e->now + look_after(e, row);
 	wait_for_others(e, l);
 	e->longest_lease_ns = max_ns(e->longest_lease_ns, span_ns(row->holder_lease_ms));
 	if (!same_leader) {
+		note_term(e, row->term);
 		l->retry_at = e->now; // what was refused was another row
 		FOR_MEMBERS (e, i, row->lease)
 			add_note(u, NOTE_LEADER, i, NULL)->term = row->term;

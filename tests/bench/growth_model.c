@@ -7,14 +7,13 @@
 //
 // The last four are what the database takes for a connection, and for an exchange's statements. Of each GROUP daemons
 // one leads one component, at the default timing. Prints a word and a number a line.
-#include "election.h"
+#include "fleet.h"
 #include "tables.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUP 3
 #define SESSIONS (4 * GROUP)
 #define CANDIDATES (SESSIONS * TABLES_OFFERS)
 #define WAY_NS (NS_PER_S / 10000)   // to the database, and back
@@ -23,10 +22,6 @@
 #define WATCH_NS (60 * NS_PER_S)
 #define APART_NS (20 * NS_PER_MS) // at least: daemons are started one after the other
 #define UNIX_EPOCH_US INT64_C(1700000000000000)
-
-static const struct election_timing timing = {10 * NS_PER_S, 2 * NS_PER_S, NS_PER_S, 2 * NS_PER_S};
-static const struct election_lease_timing lease_timing = {
-	.stop_grace_ns = 2 * NS_PER_S, .start_timeout_ns = 30 * NS_PER_S, .cooldown_ns = 5 * NS_PER_S};
 
 enum what { WHAT_TIMER, WHAT_REPLY, WHAT_HINT, WHAT_CONNECTED, WHAT_DONE };
 
@@ -50,11 +45,7 @@ struct node {
 	int64_t connecting_since; // 0: it is not
 	struct tables *tables;    // of its group
 	struct election election;
-	struct election_lease lease;
-	struct exchange_release release;
-	struct exchange_claim claim;
-	struct exchange_offer offer;
-	struct election_note notes[ELECTION_NOTES_PER_LEASE + ELECTION_NOTES_MORE];
+	struct room room;
 	struct election_update update;
 	struct exchange_request request;
 	struct exchange_reply reply;
@@ -65,12 +56,12 @@ struct node {
 
 static struct heap coming, working;
 static struct node *nodes;
-static size_t node_count, leading, cores;
+static size_t node_count, cores;
 static int64_t now = NS_PER_S, up_at, shared_ns, shared_at;
 static int64_t connect_ns, renew_ns, poll_ns, change_ns;
 static struct incarnation server;
 // Since they were last reported.
-static unsigned long exchanges, failed, revoked, in_second, worst_second;
+static unsigned long exchanges, failed, in_second, worst_second;
 static int64_t busy_ns, longest_wait_ns, second_at;
 
 static void *must(void *memory)
@@ -229,19 +220,6 @@ static void carry_out(struct node *n)
 
 // ---- the daemons ----
 
-// What the worker says to a note; false where it has nothing to say.
-static bool answer(const struct election_note *note, struct election_event *ret)
-{
-	leading += note->type == NOTE_STATE && note->to == LEASE_LEADING;
-	leading -= note->type == NOTE_STATE && note->from == LEASE_LEADING;
-	revoked += note->type == NOTE_REVOKED;
-	if (note->type != NOTE_GRANTED && note->type != NOTE_REVOKED)
-		return false;
-	enum election_event_type type = note->type == NOTE_GRANTED ? ELECTION_STARTED : ELECTION_STOPPED;
-	*ret = (struct election_event){.type = type, .term = note->term};
-	return true;
-}
-
 static void supply_id(struct node *n)
 {
 	static uint64_t last;
@@ -274,10 +252,8 @@ static void step(struct node *n, struct election_event event)
 static void start(struct node *n)
 {
 	static const struct election_event first = {.type = ELECTION_TIME}, join = {.type = ELECTION_JOIN};
-	const struct election_room room = {&n->lease, &n->release, &n->claim, &n->offer};
 	n->alive = true;
-	n->update.notes = n->notes;
-	election_init(&n->election, &timing, &lease_timing, 1, &room, now);
+	begin_election(&n->election, &n->update, &n->room, now);
 	step(n, first);
 	step(n, join);
 }
@@ -324,7 +300,7 @@ static void run_until(int64_t end)
 
 static void forget(void)
 {
-	exchanges = failed = revoked = in_second = worst_second = 0;
+	exchanges = failed = revoked_count = in_second = worst_second = 0;
 	busy_ns = longest_wait_ns = 0;
 	second_at = now;
 }
@@ -342,7 +318,7 @@ static void report(const char *word, int64_t since)
 	say(word, "busy", (double)busy_ns / (double)NS_PER_S / seconds / (double)cores);
 	say(word, "wait", (double)longest_wait_ns / NS_PER_MS);
 	say(word, "failed", (double)failed);
-	say(word, "revoked", (double)revoked);
+	say(word, "revoked", (double)revoked_count);
 	forget();
 }
 
@@ -357,7 +333,7 @@ static double watch(int64_t span)
 	int64_t begin = now, missing_at = begin;
 	while (now < begin + span) {
 		run_until(now + 10 * NS_PER_MS);
-		missing_at = leading < groups() ? now : missing_at;
+		missing_at = leading_count < groups() ? now : missing_at;
 	}
 	return (double)(missing_at - begin) / NS_PER_S;
 }
@@ -399,7 +375,7 @@ static void fail_over(const char *text)
 static void kill_a_third(void)
 {
 	for (size_t i = 0; i < node_count; i += GROUP) {
-		leading -= nodes[i].lease.state == LEASE_LEADING;
+		leading_count -= nodes[i].room.lease.state == LEASE_LEADING;
 		nodes[i].alive = false;
 	}
 }

@@ -9,39 +9,32 @@
 // "poll NS" for what it took, and "late NS" for how long after its time a leader's renewal was answered.
 #include "clock.h"
 #include "driver.h"
-#include "election.h"
+#include "fleet.h"
 
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define GROUP 3
 #define EVENTS 256
 // Daemons of a fleet are started one after the other: a server with a core or two takes a hundred connections a second.
 #define APART_NS (20 * NS_PER_MS)
-
-static const struct election_timing timing = {10 * NS_PER_S, 2 * NS_PER_S, NS_PER_S, 2 * NS_PER_S};
 
 struct node {
 	char name[32];
 	char component[32];
 	struct store *store;
 	struct election election;
-	struct election_lease lease;
-	struct exchange_release release;
-	struct exchange_claim claim;
-	struct exchange_offer offer;
-	struct election_note notes[ELECTION_NOTES_PER_LEASE + ELECTION_NOTES_MORE];
+	struct room room;
 	struct election_update update;
 };
 
 static struct node *nodes;
-static size_t node_count, started_count, leading_count;
+static size_t node_count, started_count;
 static int epoll_fd;
 static bool measuring;
 static struct {
-	unsigned long exchanges, hints, failed, revoked;
+	unsigned long exchanges, hints, failed;
 } counted;
 
 static void die(const char *what)
@@ -66,19 +59,6 @@ static void step_once(struct node *node, struct election_event event)
 		die("no memory");
 }
 
-// What the worker says to a note; false where it has nothing to say.
-static bool answer(const struct election_note *note, struct election_event *ret)
-{
-	leading_count += note->type == NOTE_STATE && note->to == LEASE_LEADING;
-	leading_count -= note->type == NOTE_STATE && note->from == LEASE_LEADING;
-	counted.revoked += note->type == NOTE_REVOKED;
-	if (note->type != NOTE_GRANTED && note->type != NOTE_REVOKED)
-		return false;
-	enum election_event_type type = note->type == NOTE_GRANTED ? ELECTION_STARTED : ELECTION_STOPPED;
-	*ret = (struct election_event){.type = type, .term = note->term};
-	return true;
-}
-
 static void step(struct node *node, struct election_event event)
 {
 	for (bool more = true; more;) {
@@ -91,8 +71,6 @@ static void step(struct node *node, struct election_event event)
 
 static void open_node(struct node *node, size_t i, const char *conninfo)
 {
-	static const struct election_lease_timing lease_timing = {
-		.stop_grace_ns = 2 * NS_PER_S, .start_timeout_ns = 30 * NS_PER_S, .cooldown_ns = 5 * NS_PER_S};
 	snprintf(node->name, sizeof node->name, "host-%zu", i);
 	snprintf(node->component, sizeof node->component, "component-%zu", i / GROUP);
 	const char *names[] = {node->component};
@@ -106,9 +84,7 @@ static void open_node(struct node *node, size_t i, const char *conninfo)
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = node};
 	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, store_fd(node->store), &event) < 0)
 		die("epoll");
-	node->update.notes = node->notes;
-	const struct election_room room = {&node->lease, &node->release, &node->claim, &node->offer};
-	election_init(&node->election, &timing, &lease_timing, 1, &room, clock_now_ns());
+	begin_election(&node->election, &node->update, &node->room, clock_now_ns());
 	step(node, (struct election_event){.type = ELECTION_TIME});
 	step(node, (struct election_event){.type = ELECTION_JOIN});
 }
@@ -124,7 +100,7 @@ static void report(const struct node *node, const struct exchange_reply *reply)
 	if (!measuring || reply->outcome != EXCHANGE_OK || !election->busy || reply->number != election->number)
 		return;
 	printf("%s %lld\n", renews ? "renew" : "poll", (long long)(now - election->sent_at));
-	if (renews && node->lease.state == LEASE_LEADING)
+	if (renews && node->room.lease.state == LEASE_LEADING)
 		printf("late %lld\n", (long long)(now - election->renewed_at - timing.renew_ns));
 }
 
@@ -180,8 +156,9 @@ static void start_all(const char *conninfo)
 static void report_all(const char *word)
 {
 	printf("%s-exchanges %lu\n%s-hints %lu\n%s-failed %lu\n%s-revoked %lu\n%s 0\n", word, counted.exchanges, word,
-		counted.hints, word, counted.failed, word, counted.revoked, word);
+		counted.hints, word, counted.failed, word, revoked_count, word);
 	memset(&counted, 0, sizeof counted);
+	revoked_count = 0;
 	fflush(stdout);
 }
 

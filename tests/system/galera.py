@@ -74,8 +74,6 @@ class Network:
 class Node(MariaDB):
     """One of a cluster; `address`: for clients."""
 
-    patience_s = 180  # it may have to copy all that another one has
-
     def __init__(self, cluster, number, private):
         self.cluster = cluster
         self.number = number

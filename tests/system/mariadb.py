@@ -28,8 +28,6 @@ def owner():
 class MariaDB:
     """Starts with start(). Users: root, who may do everything; tenure, the daemons'; both without a password."""
 
-    patience_s = 30
-
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
         self.socket = self.directory / "socket"
@@ -59,7 +57,7 @@ class MariaDB:
 
     def start(self, *options):
         self.process = self.launch(*options)
-        end = time.monotonic() + self.patience_s
+        end = time.monotonic() + 30
         while not self.is_up():
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError("MariaDB did not start: " + (self.directory / "log.err").read_text()[-2000:])

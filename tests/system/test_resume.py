@@ -150,7 +150,7 @@ class ResumeTest(PostgresTest):
         """S5, W4: the daemon comes back after the lease: nothing is resumed, the other replica leads on"""
         _, replica, leaders, standbys = self.lead(("engine",))
         replica.kill()
-        standbys[0].wait("granted")
+        standbys[0].wait("granted", term=2)
         replica.start()
         replica.wait_log("not-resumed")
         mark = leaders[0].mark()
