@@ -107,10 +107,14 @@ pkg = $(shell pkg-config $1)
 PQ_CFLAGS := $(if $(call on,WITH_PGSQL),$(call pkg,--cflags libpq))
 MYSQL_CFLAGS := $(if $(call on,WITH_MYSQL),$(call pkg,--cflags libmariadb))
 CTL_CFLAGS := $(call pkg,--cflags smartcols)
-STORE_LIBS := $(if $(call on,WITH_PGSQL),$(call pkg,--libs libpq)) \
-	$(if $(call on,WITH_SQLITE),$(call pkg,--libs sqlite3)) \
-	$(if $(call on,WITH_MYSQL),$(call pkg,--libs libmariadb))
-DAEMON_LIBS := $(STORE_LIBS) -lev $(call pkg,--libs inih libmicrohttpd)
+LIBS_OF_postgresql := $(if $(call on,WITH_PGSQL),$(call pkg,--libs libpq))
+LIBS_OF_sqlite := $(if $(call on,WITH_SQLITE),$(call pkg,--libs sqlite3))
+LIBS_OF_mysql := $(if $(call on,WITH_MYSQL),$(call pkg,--libs libmariadb))
+STORE_LIBS := $(LIBS_OF_postgresql) $(LIBS_OF_sqlite) $(LIBS_OF_mysql)
+# Debian wants every library to name libc, though this one needs nothing of it by itself.
+LIBS_OF_http := $(call pkg,--libs libmicrohttpd) -Wl,--no-as-needed
+MODULE_LIBS := $(STORE_LIBS) $(LIBS_OF_http)
+DAEMON_LIBS := -lev $(call pkg,--libs inih)
 CTL_LIBS := $(call pkg,--libs smartcols)
 CHECK_LIBS = $(call pkg,--libs check)
 CC_VERSION := $(shell $(CC) --version | head -n 1)
@@ -136,14 +140,16 @@ SEES_tests := $(LAYERS)
 includes = $(patsubst %,-iquote src/%,$(SEES_$1))
 
 MYSQL_SOURCES := $(wildcard src/store/mysql*.c)
-CFLAGS_OF_store/postgresql := $(PQ_CFLAGS)
+# The others of its files do not need the library.
+PQ_SOURCES := $(patsubst %,src/store/postgresql%.c,_link _statement _init) src/store/postgresql.c
+$(foreach f,$(PQ_SOURCES),$(eval CFLAGS_OF_$(f:src/%.c=%) := $(PQ_CFLAGS)))
 $(foreach f,$(MYSQL_SOURCES),$(eval CFLAGS_OF_$(f:src/%.c=%) := $(MYSQL_CFLAGS)))
 CFLAGS_OF_ctl := $(CTL_CFLAGS)
 CFLAGS_OF_examples = -I$(O)/installed
 CFLAGS_OF_examples/sql_postgresql := $(PQ_CFLAGS)
 CFLAGS_OF_examples/sql_mysql := $(MYSQL_CFLAGS)
 
-LEFT_OUT := $(if $(call on,WITH_PGSQL),,%/postgresql.c) $(if $(call on,WITH_SQLITE),,%/sqlite.c) \
+LEFT_OUT := $(if $(call on,WITH_PGSQL),,$(PQ_SOURCES)) $(if $(call on,WITH_SQLITE),,%/sqlite.c) \
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_SOURCES)) %/main.c
 LEFT_OUT += $(if $(call on,WITH_PGSQL),,%/sql_postgresql.c) $(if $(call on,WITH_SQLITE),,%/sql_sqlite.c) \
 	$(if $(call on,WITH_MYSQL),,%/sql_mysql.c)
@@ -186,9 +192,17 @@ MAINS := $(patsubst src/%.c,$(O)/%.o,$(wildcard src/*/main.c))
 LIB := $(if $(call sources,client),$(P)/libtenure.so $(P)/libtenure.a)
 PROGRAMS := $(if $(filter %/daemon/main.o,$(MAINS)),$(P)/tenured) $(if $(filter %/ctl/main.o,$(MAINS)),$(P)/tenurectl)
 
+# A module is a file of its own, with what it needs of ours; tests have all of them linked in. Those of the store are
+# its drivers.
+DRIVERS := $(if $(call on,WITH_PGSQL),postgresql) $(if $(call on,WITH_MYSQL),mysql) $(if $(call on,WITH_SQLITE),sqlite)
+MODULES := $(patsubst %,$(P)/modules/%.so,$(DRIVERS) http)
+driver_objects = $(filter $(O)/store/$1%,$(call objects,store))
+HTTP_LIBRARY := $(O)/daemon/http_library.o
+MODULE_OBJECTS := $(foreach d,$(DRIVERS),$(call driver_objects,$d)) $(HTTP_LIBRARY)
+
 .PHONY: all objects
 objects: $(foreach l,$(LAYERS),$(call objects,$l)) $(MAINS)
-all: $(PROGRAMS) $(LIB) $(call archives,$(LAYERS)) examples
+all: $(PROGRAMS) $(MODULES) $(LIB) $(call archives,$(LAYERS)) examples
 
 $(O)/%.o: src/%.c $(STAMP)
 	$(call compile,$(*D),$(CFLAGS_OF_$*) $(CFLAGS_OF_$(*D)))
@@ -203,7 +217,16 @@ $(O)/$1.a: $(call objects,$1) $(O)/$1.objects
 endef
 $(foreach l,$(LAYERS),$(eval $(call archive_rule,$l)))
 
-$(P)/tenured: $(O)/daemon/main.o $(call archives,daemon store wire core base) $(STAMP)
+# What is missing is missed now, and not when it is loaded; a sanitizer's is in the program.
+DEFINED = $(if $(filter release debug,$(MODE)),-Wl$(comma)-z$(comma)defs)
+define module_rule
+$(P)/modules/$1.so: $2 $(STAMP)
+	$$(call link,-shared $$(DEFINED) $$(filter %.o %.a,$$^),$$(LIBS_OF_$1))
+endef
+$(foreach d,$(DRIVERS),$(eval $(call module_rule,$d,$(call driver_objects,$d) $(call archives,store base))))
+$(eval $(call module_rule,http,$(HTTP_LIBRARY)))
+
+$(P)/tenured: $(O)/daemon/main.o $(call archives,daemon store wire core base) $(STAMP) | $(MODULES)
 	$(call link,$(filter %.o %.a,$^),$(DAEMON_LIBS))
 
 $(P)/tenurectl: $(O)/ctl/main.o $(call archives,ctl client wire base) $(STAMP)
@@ -251,20 +274,21 @@ STORE_TESTS := $(call programs,store)
 STORE_HELPERS := $(patsubst %.c,$(O)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
 CLOCK := $(P)/tests/chaos/clock.so
 HELPERS := $(CLOCK) $(patsubst %.c,$(P)/%,$(filter-out %/clock.c,$(wildcard tests/system/*.c tests/chaos/*.c)))
-LOCAL := $(P)/tests/bench/time_local
+LOCAL := $(P)/tests/bench/time_local $(P)/tests/bench/crowd
 SIM := $(if $(wildcard tests/sim/*.c),$(P)/tests/sim/sim)
 COUNTS := $(P)/tests/bench/count_core $(P)/tests/bench/count_socket
 TIMERS := $(if $(call on,WITH_PGSQL),$(foreach t,time_exchange time_floor time_fleet growth_model,$(P)/tests/bench/$t))
 
-$(UNIT) $(STORE_TESTS) $(COUNTS) $(TIMERS): $(P)/%: $(O)/%.o $(TEST_ARCHIVES) $(STAMP)
-	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(CHECK_LIBS) $(DAEMON_LIBS) $(CTL_LIBS))
+$(UNIT) $(STORE_TESTS) $(COUNTS) $(TIMERS): $(P)/%: $(O)/%.o $(MODULE_OBJECTS) $(TEST_ARCHIVES) $(STAMP)
+	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(CHECK_LIBS) $(MODULE_LIBS) $(DAEMON_LIBS) $(CTL_LIBS))
 $(STORE_TESTS): $(STORE_HELPERS)
 
 # With libFuzzer, or with what runs the files of a corpus in its place.
 FUZZ := $(patsubst %.c,$(P)/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(FUZZ): $(P)/%: $(O)/%.o $(O)/tests/fuzz/clock.o $(if $(filter fuzz,$(MODE)),,$(O)/tests/fuzz/replay.o) \
-		$(TEST_ARCHIVES) $(STAMP)
-	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer) $(DAEMON_LIBS))
+		$(MODULE_OBJECTS) $(TEST_ARCHIVES) $(STAMP)
+	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer) $(MODULE_LIBS) \
+		$(DAEMON_LIBS))
 $(P)/tests/fuzz/fuzz_store: $(if $(call on,WITH_PGSQL),$(O)/tests/fuzz/postgresql.o) \
 	$(if $(call on,WITH_MYSQL),$(O)/tests/fuzz/mysql.o)
 
@@ -400,7 +424,7 @@ UNDER_SYSTEM := $(patsubst %,tests/system/test_%.py,smoke schema run seat takeov
 	metrics languages leaks)
 chosen = $(if $(ONLY),$(foreach t,$1,$(if $(strip $(foreach o,$(ONLY),$(findstring $o,$(notdir $t)))),$t)),$1)
 # As slow to expect as with a sanitizer, or slower.
-valgrind: $(UNDER_PROGRAMS)
+valgrind: $(UNDER_PROGRAMS) $(MODULES)
 	@rm -rf $(UNDER)/found && mkdir -p $(UNDER)/found && chmod 1777 $(UNDER)/found
 	@export TENURE_BUILD=$(abspath $(UNDER)) TENURE_MODE=asan CK_FORK=no CK_EXCLUDE_TAGS=native; \
 	tests/tools/run-tests --scale 5 --logs $(UNDER)/logs \
@@ -479,6 +503,8 @@ PREFIX ?= /usr/local
 bindir ?= $(PREFIX)/bin
 sbindir ?= $(PREFIX)/sbin
 libdir ?= $(PREFIX)/lib
+# From the program's own directory it is ../lib/tenure.
+moduledir := $(dir $(sbindir:%/=%))lib/tenure
 includedir ?= $(PREFIX)/include
 datarootdir ?= $(PREFIX)/share
 mandir ?= $(datarootdir)/man
@@ -497,6 +523,7 @@ vpath %.in src/client systemd
 section = $(patsubst .%,%,$(suffix $1))
 # MODE:FROM:TO each, and LINK>TARGET; what is installed is what is uninstalled.
 INSTALLED := 755:$(P)/tenured:$(sbindir)/tenured 755:$(P)/tenurectl:$(bindir)/tenurectl \
+	$(foreach m,$(DRIVERS) http,644:$(P)/modules/$m.so:$(moduledir)/$m.so) \
 	755:$(P)/libtenure.so.$(VERSION):$(libdir)/libtenure.so.$(VERSION) 644:$(P)/libtenure.a:$(libdir)/libtenure.a \
 	644:src/client/tenure.h:$(includedir)/tenure.h 644:$(B)/filled/tenure.pc:$(pkgconfigdir)/tenure.pc \
 	$(foreach m,$(wildcard man/*.[1-8]),644:$m:$(mandir)/man$(call section,$m)/$(notdir $m)) \
@@ -511,7 +538,7 @@ INSTALLED := 755:$(P)/tenured:$(sbindir)/tenured 755:$(P)/tenurectl:$(bindir)/te
 	644:conf/completion/tenurectl.fish:$(fishcompletiondir)/tenurectl.fish \
 	644:conf/completion/tenured.fish:$(fishcompletiondir)/tenured.fish
 LINKED := $(libdir)/$(SONAME)>libtenure.so.$(VERSION) $(libdir)/libtenure.so>$(SONAME)
-OWN_DIRECTORIES := $(docdir)/examples $(docdir)
+OWN_DIRECTORIES := $(docdir)/examples $(docdir) $(moduledir)
 
 field = $(word $1,$(subst :, ,$2))
 $(if $(findstring :,$(DESTDIR)$(B)),$(error DESTDIR and B may hold no colon))

@@ -232,6 +232,7 @@ static void take_row(struct election *e, struct election_update *u, const struct
 		l->observed_at = e->now;
 	l->seen = true;
 	l->row = *row;
+	l->freed = l->freed && e->hinted && same_leader && !others_first(e, l); // announced since, perhaps
 	l->look_at = e->now + look_after(e, row);
 	wait_for_others(e, l);
 	e->longest_lease_ns = max_ns(e->longest_lease_ns, span_ns(row->holder_lease_ms));

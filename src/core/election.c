@@ -535,6 +535,17 @@ static void take_shutdown(struct election *e, struct election_update *u)
 		revoke_lease(e, u, i, REASON_SHUTDOWN);
 }
 
+static void take_hint(struct election *e, const struct election_event *event)
+{
+	e->hinted = true;
+	for (size_t i = 0; i < event->freed_count; i++) {
+		if (event->freed[i] >= e->lease_count)
+			continue; // the store knew it first
+		struct election_lease *l = &e->leases[event->freed[i]];
+		l->freed = l->state == LEASE_CANDIDATE && !others_first(e, l);
+	}
+}
+
 static void take_event(struct election *e, struct election_update *u, const struct election_event *event)
 {
 	switch (event->type) {
@@ -544,7 +555,7 @@ static void take_event(struct election *e, struct election_update *u, const stru
 		answer_reply(e, u, event->reply);
 		break;
 	case ELECTION_HINT:
-		e->hinted = true;
+		take_hint(e, event);
 		break;
 	case ELECTION_JOIN:
 		take_join(e, u, event);

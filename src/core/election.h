@@ -20,6 +20,8 @@
 #define ELECTION_NOTES_MORE 8
 // Behind the last component of a group.
 #define ELECTION_NO_LEASE UINT32_MAX
+// Of the candidates or offerers in a reply: none.
+#define ELECTION_NO_ONE UINT32_MAX
 // The cool-down that means "the configured one".
 #define ELECTION_COOLDOWN_DEFAULT (-1)
 
@@ -90,7 +92,7 @@ enum election_result {
 enum election_event_type {
 	ELECTION_TIME,    // election_deadline() came
 	ELECTION_REPLY,   // the store answered: `reply`
-	ELECTION_HINT,    // something was announced; worth a look
+	ELECTION_HINT,    // something was announced, and `freed` are free for anybody, it says; worth a look
 	ELECTION_JOIN,    // a worker asks for the seat of `lease`: `term` (0: none), `heartbeat_ns` (0: none)
 	ELECTION_STARTED, // these name `lease` and `term`
 	ELECTION_ALIVE,
@@ -114,6 +116,8 @@ struct election_event {
 	const struct exchange_reply *reply;
 	const struct election_lease_timing *timing;
 	const struct election_operation *operation;
+	const uint32_t *freed;
+	size_t freed_count;
 };
 
 // What a worker's request gets.
@@ -190,35 +194,37 @@ struct election_lease {
 	// The head's: what the row is held for. Every token of the group is of this term, and no later deadline.
 	uint64_t held_term;
 	int64_t held_deadline;
-	uint32_t stopping; // while the group is stopped: the one that was told last…
-	int64_t stop_at;   // … and until when the next one waits for it
+	int64_t stop_at;   // while the group is stopped: until when the next one waits…
+	uint32_t stopping; // … for the one that was told last
 	enum lease_state state;
 	enum seat_state seat;
 	bool removed; // not configured any more: its worker may stay, and is not told of another term
+	bool offered; // as the session's row says, or will when it is written next
 	struct election_lease_timing timing;
 	// The worker and its token.
 	struct election_token token;
-	enum election_reason reason; // why the token was revoked
+	enum election_reason reason;         // why the token was revoked
+	enum election_reason release_reason; // in LEASE_RELEASING, as `release_term`
 	int64_t heartbeat_ns;
 	int64_t late_at;     // when the seat is SEAT_LATE
 	int64_t cooldown_ns; // from the end of a term that was resigned
 	int64_t cooldown_until;
 	uint64_t told_term; // the last one the worker was told; what it says is about this one
 	// The row.
-	uint64_t release_term; // in LEASE_RELEASING
-	enum election_reason release_reason;
+	uint64_t release_term;
 	uint64_t release_number; // the last exchange that carried the release
-	bool verified;           // the row said (my session, my term) on this incarnation (rule 9)
-	bool seen;               // `row` is what the last report on this connection showed
 	struct exchange_row row;
+	bool verified; // the row said (my session, my term) on this incarnation (rule 9)
+	bool seen;     // `row` is what the last report on this connection showed
+	bool freed;    // it was announced to be free since: it is claimed as such, which does nothing if it is not
+	// While candidates are looked at, in the reply: the next rival, and who disputes it, or ELECTION_NO_ONE.
+	uint32_t next_rival;
+	uint32_t next_dispute;
 	int64_t observed_at;  // when its first reply arrived that showed this (holder, holder_seq) (rule 2)
 	int64_t retry_at;     // a refused claim is not repeated before
 	int64_t look_at;      // when to poll for it next
 	int64_t others_until; // somebody else is meant to claim it first; 0: nobody is
-	bool offered;         // as the session's row says, or will when it is written next
 	struct election_rival rival;
-	struct election_rival next_rival; // this and the next while candidates are looked at
-	const char *next_dispute;
 	char disputed_by[NAME_BYTES + 1]; // the node that has a component of it in another lease; empty: none has
 };
 

@@ -5,6 +5,7 @@
 #define TENURE_CORE_ELECTION_INTERNAL_H
 
 #include "election.h"
+#include "rules.h"
 
 static inline int64_t min_ns(int64_t a, int64_t b)
 {
@@ -79,6 +80,19 @@ void lose_session(struct election *election, struct election_update *update);
 static inline bool has_better(const struct election_lease *l)
 {
 	return !uuid_is_none(&l->rival.session) && l->rival.priority > l->timing.priority;
+}
+
+// Its leader was asked to hand it over to somebody who is not this daemon (S2).
+static inline bool is_meant_for_another(const struct election *e, const struct election_lease *l)
+{
+	bool named = l->row.asked && !uuid_is_none(&l->row.target) && RULE(TARGET_FIRST);
+	return named && !uuid_equal(&l->row.target, &e->session);
+}
+
+// Who else claims it where it is free: it is looked at then (S2, S3).
+static inline bool others_first(const struct election *e, const struct election_lease *l)
+{
+	return is_meant_for_another(e, l) || (!l->row.asked && has_better(l));
 }
 
 // Terms that a later server has lost are not to be given again (rule 5).

@@ -33,7 +33,8 @@
 //                        the next exchanges.
 //               The history is for people and holds nothing up: a row of it that somebody has locked may be passed
 //               over, and one that is passed over at its release and at the next claim stays open for good.
-//               A release, kill or claim that changed a row is announced (NOTIFY) to the other daemons.
+//               A release, kill or claim that changed a row is announced (NOTIFY) to the other daemons; of a release
+//               perhaps that the lease is free for anybody, for nobody is named in an ask of that term.
 //   5. ask      where `ask`: tenure_ask takes (component, term, target, cooldown_ms) if the lease's row has that term
 //               and a session; announced.
 //               where `pause` is not EXCHANGE_PAUSE_LEAVE: tenure_store says so; announced.
@@ -98,8 +99,8 @@ struct exchange_release {
 struct exchange_claim {
 	uint32_t lease;
 	bool missing;       // the row was not there when last looked
-	struct uuid holder; // the session that the row named; none where it was free
-	int64_t holder_seq; // the pair that was observed for a whole lease; -1 where the session had no row
+	struct uuid holder; // the session that the row named; none where it was free, or is to be taken only if it is
+	int64_t holder_seq; // the pair that was observed for a whole lease; -1 where that session had no row, or none
 	uint64_t term;      // the row's term when last looked
 };
 
@@ -162,7 +163,9 @@ enum exchange_outcome {
 struct exchange_row {
 	uint32_t lease;
 	bool exists;
-	bool holder_alive;         // the session that the row names has a row
+	bool holder_alive; // the session that the row names has a row
+	bool asked;        // its term is asked to end, or was: see struct exchange_ask
+	struct uuid target;
 	struct uuid holder;        // none: the lease is free
 	char node[NAME_BYTES + 1]; // the holder's node; the last one's where the lease is free
 	uint64_t term;
@@ -170,20 +173,24 @@ struct exchange_row {
 	int64_t holder_lease_ms;
 	int64_t holder_age_us; // since its last renewal, by the server's clock: a hint when to look, never a proof
 	int64_t since_ms;      // since the row was acquired, by the server's clock, for people
-	bool asked;            // its term is asked to end, or was: see struct exchange_ask
-	struct uuid target;
 	int64_t cooldown_ms;
 };
 
-struct exchange_candidate {
-	uint32_t lease;
-	int32_t priority;
+// A session that offers something.
+struct exchange_offerer {
 	struct uuid session;
 	int64_t seq;
 	int64_t lease_ms;
 	int64_t age_us; // since its last renewal, by the server's clock, for people
-	bool disputes;  // no candidate: it has a component of that lease in another one (W19)
 	char node[NAME_BYTES + 1];
+};
+
+// There are many of one session, which is in the reply once: see exchange_offerer_of().
+struct exchange_candidate {
+	uint32_t lease;
+	int32_t priority;
+	uint32_t offerer;
+	bool disputes; // no candidate: it has a component of that lease in another one (W19)
 };
 
 // A term as it is remembered, for people: by the server's clock.
@@ -220,9 +227,17 @@ struct exchange_reply {
 	char paused[NAME_BYTES + 1]; // with a report: the node through which the fleet was paused; empty: it is not
 	const struct exchange_candidate *candidates; // in no order
 	size_t candidate_count;
+	const struct exchange_offerer *offerers;
+	size_t offerer_count;
 	const struct exchange_past *past;
 	size_t past_count;
 	char text[EXCHANGE_TEXT_SIZE]; // what went wrong and what to do, without secrets; if OK, a warning or nothing
 };
+
+static inline const struct exchange_offerer *exchange_offerer_of(
+	const struct exchange_reply *reply, const struct exchange_candidate *candidate)
+{
+	return &reply->offerers[candidate->offerer];
+}
 
 #endif

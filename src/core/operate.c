@@ -9,17 +9,19 @@
 // Whether this daemon would lead it: there is a worker of every component, and nothing keeps it away.
 static bool is_offered(const struct election *e, uint32_t head)
 {
+	const unsigned no_worker = 1U << SEAT_VACANT | 1U << SEAT_OVERDUE | 1U << SEAT_AWAY_REVOKED;
 	bool any = false;
+	if (e->stopping || e->now < e->leases[head].cooldown_until)
+		return false;
 	FOR_MEMBERS (e, i, head) {
 		const struct election_lease *l = &e->leases[i];
 		if (l->removed)
 			continue;
-		if (l->seat == SEAT_VACANT || l->seat == SEAT_OVERDUE || l->seat == SEAT_AWAY_REVOKED ||
-			l->timing.observes)
+		if ((no_worker & 1U << l->seat) || l->timing.observes)
 			return false;
 		any = true;
 	}
-	return any && !e->stopping && e->now >= e->leases[head].cooldown_until;
+	return any;
 }
 
 // What the session's row says others go by: it is written as soon as it is wrong. One that ends says so with what it
@@ -54,52 +56,54 @@ void add_offers(struct election *e, struct exchange_request *request)
 
 // A session that was not renewed for longer than waiting daemons need is nobody to count on. The age is the server's
 // word: it decides who is preferred, never who leads.
-static bool is_live(const struct exchange_candidate *c)
+static bool is_live(const struct exchange_offerer *o)
 {
-	return c->age_us <= 4 * span_ns(c->lease_ms) / NS_PER_US;
+	return o->age_us <= 4 * span_ns(o->lease_ms) / NS_PER_US;
 }
 
 // The server's clock may make the dead look alive: who is to be preferred has to be seen renewing (S3).
-static struct election_rival look_at_rival(
-	const struct election *e, const struct election_rival *last, const struct exchange_candidate *c)
+static struct election_rival look_at_rival(const struct election *e, const struct election_rival *last,
+	const struct exchange_reply *reply, uint32_t candidate)
 {
-	bool known = uuid_equal(&c->session, &last->session);
+	const struct exchange_candidate *c = &reply->candidates[candidate];
+	const struct exchange_offerer *o = exchange_offerer_of(reply, c);
+	bool known = uuid_equal(&o->session, &last->session);
 	struct election_rival rival = {
-		.session = c->session,
+		.session = o->session,
 		.priority = c->priority,
 		.since = known ? last->since : e->now,
-		.seq = c->seq,
+		.seq = o->seq,
 		.renewed_at = known ? last->renewed_at : 0,
-		.lease_ns = span_ns(c->lease_ms),
+		.lease_ns = span_ns(o->lease_ms),
 	};
-	if (known && c->seq != last->seq)
+	if (known && o->seq != last->seq)
 		rival.renewed_at = e->now;
 	return rival;
 }
 
 // Of several that are as good the one that was known stays, or none of them would ever last.
-static void take_candidate(struct election *e, const struct exchange_candidate *c)
+static void take_candidate(struct election *e, const struct exchange_reply *reply, const struct exchange_candidate *c)
 {
 	struct election_lease *l = &e->leases[c->lease];
-	struct election_rival *best = &l->next_rival;
-	bool known = uuid_equal(&c->session, &l->rival.session);
-	bool better = uuid_is_none(&best->session) || c->priority > best->priority ||
-		      (c->priority == best->priority && known);
-	if (better && !c->disputes && is_live(c) && !uuid_equal(&c->session, &e->session))
-		*best = look_at_rival(e, &l->rival, c);
+	const struct exchange_candidate *best =
+		l->next_rival == ELECTION_NO_ONE ? NULL : &reply->candidates[l->next_rival];
+	const struct exchange_offerer *o = exchange_offerer_of(reply, c);
+	bool known = uuid_equal(&o->session, &l->rival.session);
+	bool better = !best || c->priority > best->priority || (c->priority == best->priority && known);
+	if (better && !c->disputes && is_live(o) && !uuid_equal(&o->session, &e->session))
+		l->next_rival = (uint32_t)(c - reply->candidates);
 }
 
-static const char no_node[NAME_BYTES + 1] = "";
-
-// Each lease gets the node of the session that has a component of it in another one.
+// Each lease gets the session that has a component of it in another one.
 static void find_disputes(struct election *e, const struct exchange_reply *reply)
 {
 	for (uint32_t i = 0; i < e->lease_count; i++)
-		e->leases[i].next_dispute = no_node;
+		e->leases[i].next_dispute = ELECTION_NO_ONE;
 	for (size_t i = reply->candidate_count; i > 0; i--) {
 		const struct exchange_candidate *c = &reply->candidates[i - 1];
-		if (c->disputes && c->lease < e->lease_count && is_live(c) && !uuid_equal(&c->session, &e->session))
-			e->leases[c->lease].next_dispute = c->node;
+		const struct exchange_offerer *o = exchange_offerer_of(reply, c);
+		if (c->disputes && c->lease < e->lease_count && is_live(o) && !uuid_equal(&o->session, &e->session))
+			e->leases[c->lease].next_dispute = c->offerer;
 	}
 }
 
@@ -107,13 +111,15 @@ static void find_disputes(struct election *e, const struct exchange_reply *reply
 // was created later sees the other before it claims anything, and then claims nothing of it (W19).
 static void take_disputes(struct election *e, struct election_update *u, const struct exchange_reply *reply)
 {
+	static const struct exchange_offerer nobody = {0};
 	find_disputes(e, reply);
 	for (uint32_t i = 0; i < e->lease_count; i++) {
 		struct election_lease *l = &e->leases[i];
-		const char *node = l->next_dispute;
-		if (strcmp(node, l->disputed_by) == 0)
+		const struct exchange_offerer *o =
+			l->next_dispute == ELECTION_NO_ONE ? &nobody : &reply->offerers[l->next_dispute];
+		if (strcmp(o->node, l->disputed_by) == 0)
 			continue;
-		memcpy(l->disputed_by, node, sizeof l->disputed_by);
+		memcpy(l->disputed_by, o->node, sizeof l->disputed_by);
 		add_note(u, NOTE_DISPUTED, i, NULL);
 	}
 }
@@ -122,12 +128,15 @@ void take_candidates(struct election *e, struct election_update *u, const struct
 {
 	take_disputes(e, u, reply);
 	for (uint32_t i = 0; i < e->lease_count; i++)
-		e->leases[i].next_rival = (struct election_rival){0};
+		e->leases[i].next_rival = ELECTION_NO_ONE;
 	for (size_t i = 0; i < reply->candidate_count; i++)
 		if (reply->candidates[i].lease < e->lease_count)
-			take_candidate(e, &reply->candidates[i]);
-	for (uint32_t i = 0; i < e->lease_count; i++)
-		e->leases[i].rival = e->leases[i].next_rival;
+			take_candidate(e, reply, &reply->candidates[i]);
+	for (uint32_t i = 0; i < e->lease_count; i++) {
+		struct election_lease *l = &e->leases[i];
+		l->rival = l->next_rival == ELECTION_NO_ONE ? (struct election_rival){0}
+							    : look_at_rival(e, &l->rival, reply, l->next_rival);
+	}
 }
 
 // Who waits for a better node needs to know at once that it is gone.
@@ -160,10 +169,8 @@ int64_t prefer_at(const struct election *e, const struct election_lease *l)
 void wait_for_others(struct election *e, struct election_lease *l)
 {
 	bool free = uuid_is_none(&l->row.holder) && l->row.exists;
-	bool named = l->row.asked && !uuid_is_none(&l->row.target) && RULE(TARGET_FIRST);
-	bool meant = named && !uuid_equal(&l->row.target, &e->session);
-	bool better = !l->row.asked && has_better(l);
-	if (!free || (!meant && !better))
+	bool meant = is_meant_for_another(e, l);
+	if (!free || !others_first(e, l))
 		l->others_until = 0;
 	else if (l->others_until == 0)
 		l->others_until = e->now + (meant ? e->timing.poll_ns + e->timing.timeout_ns : retry_ns(e));
@@ -249,18 +256,20 @@ void take_paused(struct election *e, struct election_update *u, const struct exc
 static enum election_result find_target(
 	const struct election *e, const struct exchange_reply *reply, struct uuid *ret_target)
 {
-	const struct election_operation *o = &e->operation;
-	const struct exchange_candidate *found = NULL;
+	const struct election_operation *operation = &e->operation;
+	const struct exchange_offerer *found = NULL;
 	for (size_t i = 0; i < reply->candidate_count; i++) {
 		const struct exchange_candidate *c = &reply->candidates[i];
-		if (c->lease == o->lease && !c->disputes && strcmp(c->node, o->node) == 0 && is_live(c) &&
-			(!found || c->age_us < found->age_us))
-			found = c;
+		const struct exchange_offerer *o = exchange_offerer_of(reply, c);
+		if (c->lease == operation->lease && !c->disputes && strcmp(o->node, operation->node) == 0 &&
+			is_live(o) && (!found || o->age_us < found->age_us))
+			found = o;
 	}
 	if (!found)
 		return RESULT_NO_CANDIDATE;
 	*ret_target = found->session;
-	return uuid_equal(&found->session, &e->leases[o->lease].row.holder) ? RESULT_LEADS_ALREADY : RESULT_DONE;
+	bool leads = uuid_equal(&found->session, &e->leases[operation->lease].row.holder);
+	return leads ? RESULT_LEADS_ALREADY : RESULT_DONE;
 }
 
 // The rows are at hand now: what is to be asked, and of which term.

@@ -49,7 +49,7 @@ int64_t plan_claim_at(const struct election *e, const struct election_lease *l)
 		return ELECTION_NEVER;
 	int64_t at = max_ns(max_ns(l->cooldown_until, l->retry_at), believed_at(e));
 	at = max_ns(at, l->others_until);
-	bool held = !uuid_is_none(&l->row.holder) && l->row.holder_alive && !row_is_mine(e, &l->row);
+	bool held = !uuid_is_none(&l->row.holder) && l->row.holder_alive && !row_is_mine(e, &l->row) && !l->freed;
 	return held ? max_ns(at, kill_at(l)) : at;
 }
 
@@ -126,13 +126,16 @@ static void add_claims(struct election *e, struct election_update *u, struct exc
 		struct election_lease *l = &e->leases[i];
 		if (!is_head(e, i) || e->now < plan_claim_at(e, l))
 			continue;
+		// Whose holder may be killed is claimed with that: it takes a free row just as well.
+		bool as_free = l->freed && e->now < kill_at(l);
 		e->claims[request->claim_count++] = (struct exchange_claim){
 			.lease = i,
 			.missing = !l->row.exists,
-			.holder = l->row.holder,
-			.holder_seq = l->row.holder_alive ? l->row.holder_seq : -1,
+			.holder = as_free ? (struct uuid){{0}} : l->row.holder,
+			.holder_seq = l->row.holder_alive && !as_free ? l->row.holder_seq : -1,
 			.term = l->row.term,
 		};
+		l->freed = false;
 		change_lease(e, u, i, LEASE_CLAIM, REASON_NONE);
 	}
 }
@@ -187,12 +190,18 @@ static void begin_session(struct election *e, struct election_update *u)
 	change_session(e, u, SESSION_CREATE);
 }
 
-// From what no other daemon has.
+static uint64_t mix(uint64_t draw, const void *more)
+{
+	uint64_t bits;
+	memcpy(&bits, more, sizeof bits);
+	draw = (draw ^ bits) * UINT64_C(0x9e3779b97f4a7c15);
+	return draw ^ draw >> 32;
+}
+
+// From what no other daemon has, nor had this one in an earlier life: that may have resumed its session.
 static uint64_t draw_leap(const struct election *e)
 {
-	uint64_t draw;
-	memcpy(&draw, e->session.byte, sizeof draw);
-	draw = (draw ^ e->number) * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t draw = mix(mix(mix(0, e->session.byte), e->spare.byte), &e->number);
 	return EXCHANGE_LEAP_LEAST + (draw >> 32) % (EXCHANGE_LEAP_MOST - EXCHANGE_LEAP_LEAST);
 }
 

@@ -1,35 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The schema is the store's, and tenurectl knows no store: the daemon's binary does it.
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "args.h"
+#include "beside.h"
 
 #define DAEMON "tenured"
 
 // The one beside this program, or in the directory where both were installed, so that both are of one version.
-static int find_beside(const char *name, char path[PATH_MAX])
-{
-	ssize_t size = readlink("/proc/self/exe", path, PATH_MAX - 1);
-	if (size < 0)
-		return -errno;
-	path[size] = '\0';
-	char *slash = strrchr(path, '/');
-	size_t length = strlen(name) + 1;
-	if (!slash || (size_t)(slash + 1 - path) + length > PATH_MAX)
-		return -ENOENT;
-	memcpy(slash + 1, name, length);
-	return access(path, X_OK) < 0 ? -errno : 0;
-}
-
 static int run_daemon(char *config, bool print)
 {
 	char path[PATH_MAX];
 	char *arguments[] = {(char[]){DAEMON}, (char[]){"--init-schema"}, (char[]){"-c"}, config,
 		print ? (char[]){"--print"} : NULL, NULL};
-	if (find_beside(DAEMON, path) == 0 || find_beside("../sbin/" DAEMON, path) == 0)
+	if (path_beside(DAEMON, path) == 0 || path_beside("../sbin/" DAEMON, path) == 0)
 		execv(path, arguments);
 	execvp(DAEMON, arguments);
 	ctl_say("%s: %s; it has to be beside tenurectl or in PATH", DAEMON, strerror(errno));

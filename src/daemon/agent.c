@@ -10,6 +10,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+// In a lease's usual update: extended, and perhaps something else.
+#define NOTES_USUAL 2
 
 static void supply_id(struct agent *agent)
 {
@@ -167,6 +172,19 @@ static void give_up(struct agent *agent, int64_t took_ns)
 		agent->election.timing.timeout_ns / NS_PER_MS);
 }
 
+// Seldom everything changes at once: the pages of so many notes go back.
+static void give_back_notes(const struct election_update *update, size_t lease_count)
+{
+	size_t kept = NOTES_USUAL * lease_count;
+	if (update->note_count <= kept)
+		return;
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t begin = ((uintptr_t)(update->notes + kept) + page - 1) / page * page;
+	uintptr_t end = (uintptr_t)(update->notes + update->note_count) / page * page;
+	if (begin < end)
+		(void)madvise((void *)begin, end - begin, MADV_DONTNEED); // locked memory stays
+}
+
 static void step_once(struct agent *agent, struct election_event *event)
 {
 	struct election_update *update = &agent->update;
@@ -186,6 +204,7 @@ static void step_once(struct agent *agent, struct election_event *event)
 		journal_note(agent, &update->notes[i]);
 		count_note(agent, &update->notes[i]);
 	}
+	give_back_notes(update, agent->election.lease_count);
 	ask_store(agent);
 	agent->finished |= update->finished;
 }
@@ -252,8 +271,10 @@ static void on_store(void *userdata, int fd, unsigned flags)
 		take_reply(agent, reply);
 		store_reply_free(reply);
 	}
-	if (store_take_hint(agent->store))
-		step(agent, &(struct election_event){.type = ELECTION_HINT});
+	struct store_hint hint;
+	if (store_take_hint(agent->store, &hint))
+		step(agent, &(struct election_event){
+				    .type = ELECTION_HINT, .freed = hint.freed, .freed_count = hint.freed_count});
 }
 
 static void tell_service_manager(struct agent *agent)

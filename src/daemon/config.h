@@ -90,13 +90,16 @@ struct config {
 	size_t component_count;              // at least one
 };
 
+// What is loaded for a part of the configuration says of it: 0, or -errno with a text without secrets.
+typedef int config_ask(const struct config *config, char *ret_text, size_t size);
+
 // What the configuration depends on and config.c does not look up itself.
 struct config_env {
-	const char *drivers;    // the store's drivers that were compiled in, as store_driver_names() gives them
-	const char *host;       // what %H stands for; NULL: gethostname()
-	const char *machine_id; // what %m stands for; NULL: /etc/machine-id
-	// What the driver itself says about [store]: 0, or -errno with a text without secrets. NULL: nobody is asked.
-	int (*check_store)(const struct config *config, char *ret_text, size_t size);
+	const char *drivers;     // the store's drivers that were compiled in, as store_driver_names() gives them
+	const char *host;        // what %H stands for; NULL: gethostname()
+	const char *machine_id;  // what %m stands for; NULL: /etc/machine-id
+	config_ask *check_store; // the driver; NULL: nobody is asked
+	config_ask *check_http;  // what serves HTTP, where [http] listen is there; NULL: nobody is
 };
 
 // One a line, `FILE:LINE: [section] key: what is wrong; what is allowed`. No secret is in it.

@@ -169,12 +169,12 @@ static void check_store(const struct config_load *load)
 	check_password(load, section);
 }
 
-static void ask_driver(const struct config_load *load)
+// What is loaded for it has its own say.
+static void ask(const struct config_load *load, config_ask *check, const char *section, const char *key)
 {
 	char text[CONFIG_WHY_BYTES * 2] = "";
-	if (load->env->check_store == NULL || load->env->check_store(load->config, text, sizeof text) == 0)
-		return;
-	config_report(load, line_of(find(load, "store"), "driver"), "store", "driver", "%s", text);
+	if (check != NULL && check(load->config, text, sizeof text) < 0)
+		config_report(load, line_of(find(load, section), key), section, key, "%s", text);
 }
 
 // ---- time ----
@@ -290,5 +290,7 @@ void config_complete(const struct config_load *load)
 	if (load->errors->count == 0)
 		check_times(load);
 	if (load->errors->count == 0)
-		ask_driver(load);
+		ask(load, load->env->check_store, "store", "driver");
+	if (load->errors->count == 0 && load->config->http.listen != NULL)
+		ask(load, load->env->check_http, "http", "listen");
 }

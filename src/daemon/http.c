@@ -6,10 +6,11 @@
 #include "http_internal.h"
 
 #include "clock.h"
+#include "http_library.h"
 #include "log.h"
 
+#include <dlfcn.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,11 +40,13 @@ struct http {
 	struct answer shared[HTTP_SHARED]; // of this turn
 };
 
+static const struct http_library *mhd; // once there is something to listen on
+
 // ---- answers ----
 
 static struct MHD_Response *make_response(const struct http_page *page)
 {
-	struct MHD_Response *response = MHD_create_response_from_buffer(page->size, page->body, MHD_RESPMEM_MUST_FREE);
+	struct MHD_Response *response = mhd->create_response_from_buffer(page->size, page->body, MHD_RESPMEM_MUST_FREE);
 	if (!response) {
 		free(page->body);
 		return NULL;
@@ -61,10 +64,10 @@ static struct MHD_Response *make_response(const struct http_page *page)
 	};
 	bool all = true;
 	for (size_t i = 0; i < COUNT_OF(headers); i++)
-		all = all && MHD_add_response_header(response, headers[i].name, headers[i].value) == MHD_YES;
+		all = all && mhd->add_response_header(response, headers[i].name, headers[i].value) == MHD_YES;
 	if (all)
 		return response;
-	MHD_destroy_response(response);
+	mhd->destroy_response(response);
 	return NULL;
 }
 
@@ -79,7 +82,7 @@ static struct answer make_answer(const struct http *http, enum http_route route,
 static void drop_answer(struct answer *answer)
 {
 	if (answer->response)
-		MHD_destroy_response(answer->response);
+		mhd->destroy_response(answer->response);
 	answer->response = NULL;
 }
 
@@ -90,7 +93,7 @@ static enum MHD_Result give_answer(struct http *http, struct MHD_Connection *con
 	if (!answer->response)
 		*answer = make_answer(http, route, path);
 	enum MHD_Result result =
-		answer->response ? MHD_queue_response(connection, answer->status, answer->response) : MHD_NO;
+		answer->response ? mhd->queue_response(connection, answer->status, answer->response) : MHD_NO;
 	drop_answer(&own);
 	return result;
 }
@@ -106,10 +109,10 @@ static enum MHD_Result refuse_method(struct MHD_Connection *connection)
 	struct MHD_Response *response = page.body ? make_response(&page) : NULL;
 	if (!response)
 		return MHD_NO;
-	enum MHD_Result result = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+	enum MHD_Result result = mhd->add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
 	if (result == MHD_YES)
-		result = MHD_queue_response(connection, MHD_HTTP_METHOD_NOT_ALLOWED, response);
-	MHD_destroy_response(response);
+		result = mhd->queue_response(connection, MHD_HTTP_METHOD_NOT_ALLOWED, response);
+	mhd->destroy_response(response);
 	return result;
 }
 
@@ -158,7 +161,7 @@ static void on_connection(
 {
 	struct http *http = userdata;
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		add_peer(http, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+		add_peer(http, mhd->get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
 			state);
 		return;
 	}
@@ -199,10 +202,10 @@ void http_turn(struct http *http)
 		return;
 	http->is_ready = false;
 	http->run_at = INT64_MAX;
-	MHD_run(http->daemon);
+	mhd->run(http->daemon);
 	for (size_t i = 0; i < COUNT_OF(http->shared); i++)
 		drop_answer(&http->shared[i]);
-	if (MHD_get_timeout(http->daemon, &wait_ms) == MHD_YES && http->run_at == INT64_MAX)
+	if (mhd->get_timeout(http->daemon, &wait_ms) == MHD_YES && http->run_at == INT64_MAX)
 		http->run_at = now + (int64_t)wait_ms * NS_PER_MS;
 }
 
@@ -218,20 +221,37 @@ int64_t http_deadline(const struct http *http)
 
 static int start(struct http *http, int fd)
 {
-	http->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, fd,
+	http->daemon = mhd->start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, fd,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t)HTTP_HEADER_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
 	if (!http->daemon) {
 		close(fd);
 		return -ENOMEM;
 	}
-	int epoll_fd = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+	int epoll_fd = mhd->get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
 	return loop_watch_new(http->setup.loop, epoll_fd, LOOP_READ, on_readable, http, &http->watch);
+}
+
+int http_check(const struct config *config, char *ret_text, size_t size)
+{
+	(void)config;
+	mhd = &http_library ? &http_library : module_load("http", "http_library");
+	if (!mhd)
+		snprintf(ret_text, size, "the module for HTTP cannot be loaded: %s", dlerror());
+	else if (strcmp(mhd->version, TENURE_VERSION) != 0)
+		snprintf(ret_text, size, "the module for HTTP is of version %s and this program of " TENURE_VERSION,
+			mhd->version);
+	else
+		return 0;
+	return -ENOENT;
 }
 
 static int open_http(struct http *http, const char *where, char *why)
 {
 	const struct config *config = http->setup.config;
+	int error = http_check(config, why, HTTP_WHY_BYTES);
+	if (error < 0)
+		return error;
 	char *path = strdup(where);
 	int fd = path ? http_listen(where, config->socket_mode, config->socket_gid, why) : -ENOMEM;
 	if (fd < 0) {
@@ -242,7 +262,7 @@ static int open_http(struct http *http, const char *where, char *why)
 		http->socket_path = path;
 	else
 		free(path);
-	int error = start(http, fd);
+	error = start(http, fd);
 	if (error < 0)
 		snprintf(why, HTTP_WHY_BYTES, "cannot set it up: %s", strerror(-error));
 	return error;
@@ -279,7 +299,7 @@ void http_free(struct http *http)
 	if (http->socket_path)
 		unlink(http->socket_path);
 	if (http->daemon)
-		MHD_stop_daemon(http->daemon);
+		mhd->stop_daemon(http->daemon);
 	free(http->socket_path);
 	free(http);
 }

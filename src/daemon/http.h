@@ -29,6 +29,9 @@ struct http_setup {
 	const int64_t *answered_at; // when the store last said OK; 0: not yet
 };
 
+// Whether what serves HTTP is there, which is a module: 0, or -errno and a text.
+int http_check(const struct config *config, char *ret_text, size_t size) MUST_CHECK;
+
 struct http;
 
 // Listens where [http] listen says. 0, or -errno after a line in the log. With nothing to listen on: 0 and NULL.

@@ -284,9 +284,9 @@ static void put_candidates(const struct overview *o, uint32_t lease)
 	put_cell(o->out, "", "Candidates");
 	fputs("<span>", o->out);
 	for (size_t i = 0; i < count; i++) {
-		put_text(o->out, candidates[i].node);
+		put_text(o->out, candidates[i].other->node);
 		fputs("<small>seen ", o->out);
-		put_duration(o->out, (o->now - candidates[i].seen_at) / NS_PER_MS);
+		put_duration(o->out, (o->now - candidates[i].other->seen_at) / NS_PER_MS);
 		fputs(" ago", o->out);
 		if (candidates[i].priority != 0)
 			fprintf(o->out, ", priority %" PRId32, candidates[i].priority);

@@ -137,7 +137,8 @@ static void put_candidates(FILE *out, const struct server *server, uint32_t leas
 	// A node's name needs no quoting, and only what is one got this far.
 	for (size_t i = 0; i < count; i++)
 		fprintf(out, "%s{\"node\":\"%s\",\"seen_ms\":%" PRId64 ",\"priority\":%" PRId32 "}", i > 0 ? "," : "",
-			candidates[i].node, (now - candidates[i].seen_at) / NS_PER_MS, candidates[i].priority);
+			candidates[i].other->node, (now - candidates[i].other->seen_at) / NS_PER_MS,
+			candidates[i].priority);
 	fputc(']', out);
 }
 

@@ -22,9 +22,9 @@
 
 // sysexits.h's EX_CONFIG, which systemd knows by that name.
 #define EXIT_CONFIGURATION 78
-// Descriptors besides those of connections.
-#define OTHER_DESCRIPTORS 64
 #define NICE_LEAST (-20)
+
+_Static_assert(SERVER_OTHER_DESCRIPTORS >= HTTP_CONNECTIONS + 64, "HTTP has its share, and the rest some");
 
 struct daemon {
 	struct loop *loop;
@@ -148,16 +148,29 @@ static int watch_signals(struct daemon *daemon)
 	return 0;
 }
 
-// A descriptor a connection; where the system allows fewer, the server refuses connections in time.
+// A descriptor a connection; where the system allows fewer, the server serves fewer.
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
-	rlim_t wanted = SERVER_CLIENTS + HTTP_CONNECTIONS + OTHER_DESCRIPTORS;
+	rlim_t wanted = SERVER_CLIENTS + SERVER_OTHER_DESCRIPTORS;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
 		return;
 	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
 		log_warning("descriptor-limit", log_errno("error", errno));
+}
+
+// Memory is never locked within a limit: a daemon that fits into it today would be refused its next allocation. Where
+// there is a limit, one of zero lets only those pass whom it does not bind (CAP_IPC_LOCK).
+static int lock_memory(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
+		return -errno;
+	limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? RLIM_INFINITY : 0;
+	if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0 || mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+		return -errno;
+	return 0;
 }
 
 // For leases of a second or less (W8): no other process goes first, and what was used once is not fetched from a disk
@@ -167,9 +180,10 @@ static void be_urgent(void)
 	if (setpriority(PRIO_PROCESS, 0, NICE_LEAST) < 0)
 		log_warning("urgent", log_text("problem", "cannot go before others: LimitNICE=-20 allows it"),
 			log_errno("error", errno));
-	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+	int error = lock_memory();
+	if (error < 0)
 		log_warning("urgent", log_text("problem", "cannot keep its memory: LimitMEMLOCK=infinity allows it"),
-			log_errno("error", errno));
+			log_errno("error", -error));
 }
 
 // S7: the database's password is in our memory, and in that of its client's library. Neither goes into a core dump, nor
@@ -276,7 +290,10 @@ static int check_store(const struct config *config, char *ret_text, size_t size)
 	char text[EXCHANGE_TEXT_SIZE];
 	struct store_config store;
 	store_settings(config, &store);
-	int error = store_check(store_driver_find(config->store.driver), &store, text);
+	const struct store_driver *driver;
+	int error = store_driver_load(config->store.driver, &driver, text);
+	if (error == 0)
+		error = store_check(driver, &store, text);
 	if (error < 0)
 		snprintf(ret_text, size, "%s", text);
 	return error;
@@ -333,7 +350,7 @@ static int load_and_act(const struct options *options)
 {
 	static struct config_errors errors;
 	struct daemon daemon = {.config_path = options->config_path};
-	struct config_env env = {.drivers = store_driver_names(), .check_store = check_store};
+	struct config_env env = {.drivers = store_driver_names(), .check_store = check_store, .check_http = http_check};
 	if (config_load(daemon.config_path, &env, &daemon.config, &errors) < 0) {
 		fputs(errors.text, stderr);
 		return EXIT_CONFIGURATION;

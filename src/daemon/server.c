@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 // Connections taken in one turn; the rest stays in the backlog.
@@ -152,10 +153,21 @@ static void on_again(void *userdata, int fd, unsigned flags)
 	(void)flags;
 }
 
+// As many as there are descriptors for beside what else needs one, or no user's share would be safe from another (S7).
+static size_t clients_served(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= SERVER_CLIENTS + SERVER_OTHER_DESCRIPTORS)
+		return SERVER_CLIENTS;
+	if (limit.rlim_cur < 2 * SERVER_OTHER_DESCRIPTORS)
+		return limit.rlim_cur / 2;
+	return limit.rlim_cur - SERVER_OTHER_DESCRIPTORS;
+}
+
 static void take_limits(struct server_limits *limits)
 {
 	if (limits->clients == 0)
-		limits->clients = SERVER_CLIENTS;
+		limits->clients = clients_served();
 	if (limits->joins == 0)
 		limits->joins = SERVER_JOINS;
 	if (limits->output_bytes == 0)
@@ -234,7 +246,7 @@ void server_free(struct server *server)
 		close(server->spare_fd);
 	if (server->again_fd >= 0)
 		close(server->again_fd);
-	free(server->candidates);
+	offers_free(&server->offers);
 	free(server->posts);
 	free(server->by_name);
 	free(server->vacant);

@@ -13,7 +13,8 @@
 
 // Limits on what a peer controls.
 #define SERVER_CLIENTS 4096
-#define SERVER_JOINS 4096                 // of one connection
+#define SERVER_OTHER_DESCRIPTORS 128 // the daemon's that are no connections of these: of HTTP, of the database, files
+#define SERVER_JOINS 4096            // of one connection
 #define SERVER_OUTPUT_BYTES (1024 * 1024) // not yet taken by one connection
 #define SERVER_REQUESTS 16                // of one connection in one turn of the loop
 #define SERVER_MESSAGE_BYTES 128          // of what a worker says of itself; more is cut off
@@ -116,12 +117,16 @@ struct server_row {
 	const char *message; // what the worker says of itself
 };
 
-// Another node that would lead.
-struct server_candidate {
-	uint32_t lease;
-	int32_t priority;
-	int64_t seen_at; // its session was renewed then, by our clock as far as the database's can be translated
+// Another node, which would lead something.
+struct server_other {
+	int64_t seen_at;  // its session was renewed then, by our clock as far as the database's can be translated
+	uint32_t offerer; // in the reply that told
 	char node[NAME_BYTES + 1];
+};
+
+struct server_candidate {
+	const struct server_other *other;
+	int32_t priority;
 };
 
 // Whether it is known to have a leader. What a row says of this node outlives the term where the database cannot be
@@ -133,7 +138,7 @@ static inline bool server_row_led(const struct server_row *row)
 
 // False where there is nothing to be seen of the lease: its component was removed.
 bool server_row(const struct server *server, uint32_t lease, struct server_row *ret);
-// The freshest first, as of the last exchange that told; good until the next one. NULL where there are none.
+// The freshest first, as of the last exchange that told; good until the next one. Not to be read if `*ret_count` is 0.
 const struct server_candidate *server_candidates(const struct server *server, uint32_t lease, size_t *ret_count);
 size_t server_client_count(const struct server *server);
 // -ENOENT where there is no such component.

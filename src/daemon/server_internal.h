@@ -42,6 +42,14 @@ struct post {
 	enum election_reason reason; // why the last term that was led here ended
 };
 
+// What was told last.
+struct offers {
+	struct server_other *others;         // the freshest first
+	struct server_candidate *candidates; // by lease, the freshest first
+	uint32_t *first;                     // of each lease, and where the last ones end
+	uint32_t lease_count;
+};
+
 enum listing_kind {
 	LISTING_NONE,
 	LISTING_STATUS,
@@ -127,8 +135,7 @@ struct server {
 	struct client *leaving; // their workers are gone, or expelled
 	struct asking asking;
 	struct operating operating;
-	struct server_candidate *candidates; // by lease, the freshest first
-	size_t candidate_count;
+	struct offers offers;
 	struct post *posts; // one a component, and perhaps room for more
 	size_t post_count;
 	uint32_t *by_name; // leases, sorted by component name
@@ -192,6 +199,7 @@ bool operate_next_event(struct server *server, struct election_event *ret);
 void operate_forget(const struct client *client);
 
 // candidates.c
+void offers_free(struct offers *offers);
 void candidates_format(const struct server *server, uint32_t lease, char ret_text[static CANDIDATES_TEXT_SIZE]);
 
 void server_index_components(struct server *server);

@@ -1,31 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
-// The drivers that are compiled in, and what they share.
+// Which drivers there are. Those of databases are files of their own, so that a daemon has no client library in memory
+// but that of its database; tests have them linked in.
+#include "beside.h"
 #include "driver.h"
 
-#include "clock.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
 
-#include <limits.h>
-#include <stdarg.h>
-
-static const struct store_driver *const drivers[] = {
+static const struct {
+	const char *name;
+	const struct store_driver *linked; // NULL: it is in its file
+} drivers[] = {
 #ifdef WITH_PGSQL
-	&store_postgresql,
+	{"postgresql", &store_postgresql},
 #endif
 #ifdef WITH_MYSQL
-	&store_mysql,
+	{"mysql", &store_mysql},
 #endif
 #ifdef WITH_SQLITE
-	&store_sqlite,
+	{"sqlite", &store_sqlite},
 #endif
-	&store_memory,
+	{"memory", &store_memory},
 };
+
+static const struct store_driver *load(const char *name)
+{
+	char symbol[2 * NAME_BYTES];
+	snprintf(symbol, sizeof symbol, "store_%s", name);
+	return module_load(name, symbol);
+}
+
+int store_driver_load(const char *name, const struct store_driver **ret, char ret_text[static EXCHANGE_TEXT_SIZE])
+{
+	size_t i = 0;
+	while (i < COUNT_OF(drivers) && strcmp(drivers[i].name, name) != 0)
+		i++;
+	if (i == COUNT_OF(drivers)) {
+		store_text(ret_text, "there is no such driver");
+		return -ENOENT;
+	}
+	const struct store_driver *driver = drivers[i].linked ? drivers[i].linked : load(name);
+	if (!driver) {
+		store_text(ret_text, "its driver cannot be loaded: %s", dlerror());
+		return -ENOENT;
+	}
+	if (strcmp(driver->version, TENURE_VERSION) != 0) {
+		store_text(
+			ret_text, "its driver is of version %s and this program of " TENURE_VERSION, driver->version);
+		return -EINVAL;
+	}
+	*ret = driver;
+	return 0;
+}
 
 const struct store_driver *store_driver_find(const char *name)
 {
-	for (size_t i = 0; i < COUNT_OF(drivers); i++)
-		if (strcmp(drivers[i]->name, name) == 0)
-			return drivers[i];
-	return NULL;
+	const struct store_driver *driver;
+	char text[EXCHANGE_TEXT_SIZE];
+	return store_driver_load(name, &driver, text) == 0 ? driver : NULL;
 }
 
 const char *store_driver_names(void)
@@ -59,43 +92,4 @@ int store_init_schema(
 int store_print_schema(const struct store_driver *driver, const struct store_config *config, FILE *out)
 {
 	return driver->print_schema(config, out);
-}
-
-void store_text(char ret_text[static EXCHANGE_TEXT_SIZE], const char *format, ...)
-{
-	va_list arguments;
-	va_start(arguments, format);
-	store_text_v(ret_text, format, arguments);
-	va_end(arguments);
-}
-
-// One line, whatever a server put into it.
-void store_text_v(char ret_text[static EXCHANGE_TEXT_SIZE], const char *format, va_list arguments)
-{
-	int length = vsnprintf(ret_text, EXCHANGE_TEXT_SIZE, format, arguments);
-	if (length < 0)
-		ret_text[0] = '\0';
-	for (char *c = ret_text; *c; c++)
-		if (*c == '\n' || *c == '\r' || *c == '\t')
-			*c = ' ';
-	for (size_t end = strlen(ret_text); end > 0 && ret_text[end - 1] == ' '; end--)
-		ret_text[end - 1] = '\0';
-}
-
-void store_answer_fail(struct store_answer *answer, enum exchange_outcome outcome, const char *format, ...)
-{
-	va_list arguments;
-	va_start(arguments, format);
-	answer->reply->outcome = outcome;
-	store_text_v(answer->reply->text, format, arguments);
-	va_end(arguments);
-}
-
-int store_milliseconds_left(int64_t deadline_at)
-{
-	int64_t left_ns = deadline_at - clock_now_ns();
-	if (left_ns <= 0)
-		return 0;
-	int64_t left_ms = (left_ns + NS_PER_MS - 1) / NS_PER_MS;
-	return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
 }

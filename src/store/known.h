@@ -19,15 +19,29 @@ struct store_holder {
 	int64_t age_us;
 };
 
+// What is kept of a row: few bytes, as there may be many, of few holders and nodes.
+struct store_row {
+	uint32_t holder; // the index of its holder, or STORE_NOBODY
+	uint32_t node;   // the index of its node's name, STORE_NOBODY where there is no row
+	bool exists;
+	bool asked;
+	struct uuid target;
+	int64_t cooldown_ms;
+	uint64_t term;
+	int64_t acquired_ms; // by the server's clock
+};
+
 struct store_known {
 	const struct store_names *names;
-	uint32_t *order;           // the names' numbers, by name
-	struct exchange_row *rows; // without what their holders say; `since_ms` is when, by the server's clock
-	uint32_t *holder_of;       // the index of the row's holder, or STORE_NOBODY
-	size_t count;              // of these
+	uint32_t *order; // the names' numbers, by name
+	struct store_row *rows;
+	size_t count; // of these two
 	struct store_holder *holders;
 	size_t holder_count;
 	size_t holder_room;
+	char (*nodes)[NAME_BYTES + 1];
+	size_t node_count;
+	size_t node_room;
 	struct incarnation server;
 	uint64_t connection;
 	int64_t server_us; // the server's clock when it last reported; 0: nothing is known
@@ -45,8 +59,8 @@ void store_known_free(struct store_known *known);
 void store_known_begin(struct store_known *known, int64_t lease_ms, uint64_t connection, int64_t *ret_since_us);
 // The number of a lease, false where we do not follow it.
 bool store_known_find(const struct store_known *known, const char *name, uint32_t *ret);
-// The row of a lease, all zero but for its number, to be filled in but for what its holder says; `holder` says that,
-// NULL where the lease is free. False: no memory.
+// The row of a lease but for what its holder says, and `since_ms` is when, by the server's clock; `holder` says the
+// rest, NULL where the lease is free. False: no memory.
 bool store_known_take(
 	struct store_known *known, const struct exchange_row *row, const struct store_holder *holder) MUST_CHECK;
 // What a session says that holds rows which did not change.

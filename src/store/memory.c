@@ -82,8 +82,9 @@ static int memory_hint_fd(struct store_link *link)
 	return -1;
 }
 
-static bool memory_take_hint(struct store_link *link)
+static bool memory_take_hint(struct store_link *link, struct store_hint *hint)
 {
+	(void)hint;
 	(void)link;
 	return false;
 }
@@ -96,6 +97,7 @@ static void memory_close(struct store_link *link)
 
 const struct store_driver store_memory = {
 	.name = "memory",
+	.version = TENURE_VERSION,
 	.check = memory_check,
 	.init_schema = memory_init_schema,
 	.print_schema = memory_print_schema,

@@ -806,6 +806,7 @@ int my_open(struct store_link **ret, const struct store_config *config, const st
 
 const struct store_driver store_mysql = {
 	.name = "mysql",
+	.version = TENURE_VERSION,
 	.check = my_check,
 	.init_schema = my_init_schema,
 	.print_schema = my_print_schema,

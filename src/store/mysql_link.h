@@ -130,11 +130,6 @@ struct store_link {
 	bool owed;   // answers that nobody waits for are still to be read
 };
 
-static inline bool is_given(const char *text)
-{
-	return text && text[0];
-}
-
 // ---- mysql_link.c: errors, and the connection ----
 
 #define CLIENT_ERRORS 2000
@@ -223,7 +218,7 @@ void my_put_waiters(struct store_link *link);
 // Sends and does not wait: nobody's exchange depends on it. One that went away meanwhile ends the packet.
 void my_announce(struct store_link *link, struct store_answer *answer);
 int my_hint_fd(struct store_link *link);
-bool my_take_hint(struct store_link *link);
+bool my_take_hint(struct store_link *link, struct store_hint *hint);
 
 // ---- mysql_init.c: the schema ----
 

@@ -248,14 +248,14 @@ static bool take_candidate(struct store_link *link, struct store_answer *answer,
 {
 	enum { ID, NODE, SEQ, LEASE_MS, AGE, OFFERS };
 	static const struct error_class no_memory = {0, EXCHANGE_UNAVAILABLE, true, NULL};
-	struct exchange_candidate session = {
+	struct exchange_offerer offerer = {
 		.session = uuid_in(row[ID]),
 		.seq = my_number_in(row[SEQ]),
 		.lease_ms = my_number_in(row[LEASE_MS]),
 		.age_us = my_number_in(row[AGE]),
 	};
-	snprintf(session.node, sizeof session.node, "%s", text_in(row[NODE]));
-	return store_take_offers(answer, link->names, &session, text_in(row[OFFERS])) ||
+	snprintf(offerer.node, sizeof offerer.node, "%s", text_in(row[NODE]));
+	return store_take_offers(answer, link->names, &offerer, text_in(row[OFFERS])) ||
 	       my_fail(link, answer, &no_memory, "no memory");
 }
 

@@ -268,8 +268,9 @@ int my_hint_fd(struct store_link *link)
 	return link->waiter->hint_fd;
 }
 
-bool my_take_hint(struct store_link *link)
+bool my_take_hint(struct store_link *link, struct store_hint *hint)
 {
+	(void)hint;
 	eventfd_t count;
 	return eventfd_read(link->waiter->hint_fd, &count) == 0;
 }

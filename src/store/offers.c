@@ -76,25 +76,51 @@ static const struct store_home *find_home(
 	return NULL;
 }
 
-static bool add_candidate(struct store_answer *answer, const struct exchange_candidate *candidate)
+// The array with room for one more, or NULL.
+static void *with_room(void *array, size_t count, size_t *room, size_t size)
+{
+	if (count < *room)
+		return array;
+	size_t more = *room ? 2 * *room : ROOM_FIRST;
+	void *larger = reallocarray(array, more, size);
+	if (larger)
+		*room = more;
+	return larger;
+}
+
+static bool add_offerer(struct store_answer *answer, const struct exchange_offerer *offerer)
 {
 	struct exchange_reply *reply = answer->reply;
-	if (reply->candidate_count == answer->candidate_room) {
-		size_t room = answer->candidate_room ? 2 * answer->candidate_room : ROOM_FIRST;
-		struct exchange_candidate *larger = realloc(answer->candidates, room * sizeof *larger);
-		if (!larger)
-			return false;
-		answer->candidates = larger;
-		answer->candidate_room = room;
-		reply->candidates = larger;
-	}
-	answer->candidates[reply->candidate_count++] = *candidate;
+	struct exchange_offerer *offerers =
+		with_room(answer->offerers, reply->offerer_count, &answer->offerer_room, sizeof *offerers);
+	if (!offerers)
+		return false;
+	reply->offerers = answer->offerers = offerers;
+	answer->offerers[reply->offerer_count++] = *offerer;
+	return true;
+}
+
+// Of the session that was added last.
+static bool add_candidate(struct store_answer *answer, uint32_t lease, int32_t priority, bool disputes)
+{
+	struct exchange_reply *reply = answer->reply;
+	struct exchange_candidate *candidates =
+		with_room(answer->candidates, reply->candidate_count, &answer->candidate_room, sizeof *candidates);
+	if (!candidates)
+		return false;
+	reply->candidates = answer->candidates = candidates;
+	answer->candidates[reply->candidate_count++] = (struct exchange_candidate){
+		.lease = lease,
+		.priority = priority,
+		.offerer = (uint32_t)reply->offerer_count - 1,
+		.disputes = disputes,
+	};
 	return true;
 }
 
 // "lease=priority"
-static bool take_offer(struct store_answer *answer, const struct store_names *names,
-	const struct exchange_candidate *session, const char *text, size_t size, uint32_t *last)
+static bool take_offer(
+	struct store_answer *answer, const struct store_names *names, const char *text, size_t size, uint32_t *last)
 {
 	const char *equals = memchr(text, '=', size);
 	char *end = NULL;
@@ -103,15 +129,12 @@ static bool take_offer(struct store_answer *answer, const struct store_names *na
 		equals && end == text + size && end > equals + 1 && priority >= INT32_MIN && priority <= INT32_MAX;
 	if (!number || !find_name(names, text, (size_t)(equals - text), last))
 		return true;
-	struct exchange_candidate candidate = *session;
-	candidate.lease = *last;
-	candidate.priority = (int32_t)priority;
-	return add_candidate(answer, &candidate);
+	return add_candidate(answer, *last, (int32_t)priority, false);
 }
 
 // "component>lease"
-static bool take_home(struct store_answer *answer, const struct store_names *names,
-	const struct exchange_candidate *session, const char *text, size_t size, uint32_t *last)
+static bool take_home(
+	struct store_answer *answer, const struct store_names *names, const char *text, size_t size, uint32_t *last)
 {
 	const char *lease = memchr(text, '>', size);
 	const struct store_home *home = lease ? find_home(names, text, (size_t)(lease - text), last) : NULL;
@@ -119,25 +142,32 @@ static bool take_home(struct store_answer *answer, const struct store_names *nam
 	if (!home || is_text(home->lease, lease + 1, size - (size_t)(lease + 1 - text)) ||
 		!find_name(names, home->lease, strlen(home->lease), &head))
 		return true;
-	struct exchange_candidate candidate = *session;
-	candidate.lease = head;
-	candidate.disputes = true;
-	return add_candidate(answer, &candidate);
+	return add_candidate(answer, head, 0, true);
 }
 
 bool store_take_offers(struct store_answer *answer, const struct store_names *names,
-	const struct exchange_candidate *session, const char *text)
+	const struct exchange_offerer *offerer, const char *text)
 {
 	uint32_t last_offer = UINT32_MAX, last_home = UINT32_MAX;
-	if (uuid_is_none(&session->session) || names->count == 0)
+	if (uuid_is_none(&offerer->session) || names->count == 0)
 		return true;
+	if (!add_offerer(answer, offerer))
+		return false;
 	while (*text) {
 		size_t size = strcspn(text, " ");
-		if (!take_offer(answer, names, session, text, size, &last_offer) ||
-			!take_home(answer, names, session, text, size, &last_home))
+		if (!take_offer(answer, names, text, size, &last_offer) ||
+			!take_home(answer, names, text, size, &last_home))
 			return false;
 		text += size;
 		text += strspn(text, " ");
 	}
 	return true;
+}
+
+void store_free_offers(struct store_answer *answer)
+{
+	free(answer->candidates);
+	free(answer->offerers);
+	answer->candidates = NULL;
+	answer->offerers = NULL;
 }

@@ -579,15 +579,15 @@ static bool do_strays(struct store_link *link, struct store_answer *answer)
 static bool take_candidate(struct store_link *link, struct store_answer *answer)
 {
 	sqlite3_stmt *statement = link->statements[CANDIDATES];
-	struct exchange_candidate session = {
+	struct exchange_offerer offerer = {
 		.seq = sqlite3_column_int64(statement, 2),
 		.lease_ms = sqlite3_column_int64(statement, 3),
 		.age_us = sqlite3_column_int64(statement, 4),
 	};
-	column_uuid(statement, 0, &session.session);
-	column_text(statement, 1, session.node, sizeof session.node);
+	column_uuid(statement, 0, &offerer.session);
+	column_text(statement, 1, offerer.node, sizeof offerer.node);
 	const char *offers = (const char *)sqlite3_column_text(statement, 5);
-	return offers && store_take_offers(answer, link->names, &session, offers);
+	return offers && store_take_offers(answer, link->names, &offerer, offers);
 }
 
 static bool do_candidates(struct store_link *link, struct store_answer *answer)
@@ -703,8 +703,9 @@ static int sqlite_hint_fd(struct store_link *link)
 	return link->inotify;
 }
 
-static bool sqlite_take_hint(struct store_link *link)
+static bool sqlite_take_hint(struct store_link *link, struct store_hint *hint)
 {
+	(void)hint;
 	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
 	bool any = false, lost = false;
 	ssize_t size;
@@ -863,6 +864,7 @@ static int sqlite_print_schema(const struct store_config *config, FILE *out)
 
 const struct store_driver store_sqlite = {
 	.name = "sqlite",
+	.version = TENURE_VERSION,
 	.check = sqlite_check,
 	.init_schema = sqlite_init_schema,
 	.print_schema = sqlite_print_schema,

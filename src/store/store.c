@@ -51,7 +51,8 @@ struct store {
 	struct job *out;
 	struct job *first_reply;
 	struct job *last_reply;
-	bool hint;
+	bool hinted;
+	struct store_hint hint;
 	bool closing;
 	bool ended;
 	bool orphaned; // store_free() left it behind: the thread frees it
@@ -144,11 +145,11 @@ static const void *carve_copy(char **free_space, const void *from, size_t count,
 
 static struct job *job_new(const struct exchange_request *request, int64_t deadline_at, struct name_set *names)
 {
-	size_t name_count = names->names.count;
+	size_t row_count = request->report ? names->names.count : 0;
 	size_t size = request->release_count * sizeof *request->releases +
 		      request->claim_count * (sizeof *request->claims + sizeof(struct exchange_grant)) +
 		      request->sweep_count * sizeof *request->sweeps + request->offer_count * sizeof *request->offers +
-		      name_count * sizeof(struct exchange_row) + request->history_count * sizeof(struct exchange_past) +
+		      row_count * sizeof(struct exchange_row) + request->history_count * sizeof(struct exchange_past) +
 		      (request->ask ? sizeof *request->ask : 0);
 	struct job *job = calloc(1, sizeof *job + size);
 	if (!job)
@@ -163,7 +164,7 @@ static struct job *job_new(const struct exchange_request *request, int64_t deadl
 	if (request->ask)
 		job->request.ask = carve_copy(&space, request->ask, 1, sizeof *request->ask);
 	job->answer.grants = carve(&space, request->claim_count, sizeof(struct exchange_grant));
-	job->answer.rows = carve(&space, name_count, sizeof(struct exchange_row));
+	job->answer.rows = carve(&space, row_count, sizeof(struct exchange_row));
 	job->answer.past = carve(&space, request->history_count, sizeof(struct exchange_past));
 	job->answer.reply = &job->reply;
 	job->reply.number = request->number;
@@ -182,7 +183,7 @@ static void job_free(struct job *job)
 	if (!job)
 		return;
 	let_go(job->names);
-	free(job->answer.candidates);
+	store_free_offers(&job->answer);
 	free(job);
 }
 
@@ -223,10 +224,15 @@ static void hand_over(struct store *store, struct job *job)
 	pthread_mutex_unlock(&store->lock);
 }
 
-static void announce_hint(struct store *store)
+static void look_for_hint(struct store *store)
 {
+	struct store_hint hint = {.freed_count = 0};
+	if (!store->driver->take_hint(store->link, &hint))
+		return;
 	pthread_mutex_lock(&store->lock);
-	store->hint = true;
+	store->hinted = true;
+	for (size_t i = 0; i < hint.freed_count; i++)
+		store_hint_take(&store->hint, hint.freed[i], true);
 	raise_event(store->loop_fd);
 	pthread_mutex_unlock(&store->lock);
 }
@@ -241,8 +247,8 @@ static void wait_for_work(struct store *store)
 		return;
 	if (fds[0].revents)
 		clear_event(store->wake_fd);
-	if (fds[1].revents && store->driver->take_hint(store->link))
-		announce_hint(store);
+	if (fds[1].revents)
+		look_for_hint(store);
 }
 
 // The driver is to see the names that the job was made for: its answer has room for just those.
@@ -283,8 +289,8 @@ static void mistrust(struct store_answer *answer)
 	}
 	for (size_t i = 0; i < reply->stray_count; i++)
 		reply->strays[i].lease_ms = sane_lease_ms(reply->strays[i].lease_ms);
-	for (size_t i = 0; i < reply->candidate_count; i++)
-		answer->candidates[i].lease_ms = sane_lease_ms(answer->candidates[i].lease_ms);
+	for (size_t i = 0; i < reply->offerer_count; i++)
+		answer->offerers[i].lease_ms = sane_lease_ms(answer->offerers[i].lease_ms);
 }
 
 static void carry_out(struct store *store, struct job *job)
@@ -301,8 +307,8 @@ static void carry_out(struct store *store, struct job *job)
 	mistrust(&job->answer);
 	hand_over(store, job);
 	// What was announced meanwhile may have been read together with the answer.
-	if (store->driver->hint_fd(store->link) >= 0 && store->driver->take_hint(store->link))
-		announce_hint(store);
+	if (store->driver->hint_fd(store->link) >= 0)
+		look_for_hint(store);
 }
 
 static void store_destroy(struct store *store);
@@ -330,19 +336,6 @@ static void *run(void *argument)
 	if (orphaned)
 		store_destroy(store);
 	return NULL;
-}
-
-// Signals are the loop's.
-int store_start_thread(pthread_t *ret, void *(*run_thread)(void *), void *argument)
-{
-	sigset_t all, before;
-	sigfillset(&all);
-	int error = pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (error)
-		return -error;
-	error = pthread_create(ret, NULL, run_thread, argument);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -error;
 }
 
 // ---- the loop's side ----
@@ -543,7 +536,7 @@ int store_fd(const struct store *store)
 // Under the lock.
 static void settle(struct store *store)
 {
-	if (!store->first_reply && !store->hint)
+	if (!store->first_reply && !store->hinted)
 		clear_event(store->loop_fd);
 }
 
@@ -565,16 +558,18 @@ void store_reply_free(struct exchange_reply *reply)
 	struct job *job = (struct job *)reply;
 	if (!job)
 		return;
-	free(job->answer.candidates);
+	store_free_offers(&job->answer);
 	free(job);
 }
 
-bool store_take_hint(struct store *store)
+bool store_take_hint(struct store *store, struct store_hint *ret)
 {
 	pthread_mutex_lock(&store->lock);
-	bool hint = store->hint;
-	store->hint = false;
+	bool hinted = store->hinted;
+	*ret = store->hint;
+	store->hinted = false;
+	store->hint.freed_count = 0;
 	settle(store);
 	pthread_mutex_unlock(&store->lock);
-	return hint;
+	return hinted;
 }

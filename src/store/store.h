@@ -35,9 +35,13 @@ struct store_config {
 // A kind of database; see driver.h.
 struct store_driver;
 
-// NULL where no driver of that name is compiled in (R4).
+// The driver of that name, for as long as the program runs; from its file, where it is not linked in (R4). -ENOENT
+// where there is none, -EINVAL where it is of another version, and then `ret_text` says what is wrong.
+int store_driver_load(
+	const char *name, const struct store_driver **ret, char ret_text[static EXCHANGE_TEXT_SIZE]) MUST_CHECK;
+// The same, or NULL.
 const struct store_driver *store_driver_find(const char *name);
-// The compiled-in ones for a message: "postgresql, sqlite, memory".
+// Those that it was built for, for a message: "postgresql, sqlite, memory".
 const char *store_driver_names(void);
 
 // These answer 0 or -errno, and then in `ret_text` what is wrong and what to do, without secrets.
@@ -84,8 +88,17 @@ int store_fd(const struct store *store);
 // Takes the next reply, the caller's until store_reply_free(); false where there is none.
 bool store_next_reply(struct store *store, struct exchange_reply **ret);
 void store_reply_free(struct exchange_reply *reply);
-// Whether something was announced since the last call: another daemon changed a lease, or the connection ended.
-// A reason to look, never a proof.
-bool store_take_hint(struct store *store);
+
+// More are announced than there is room for: those are looked at.
+#define STORE_FREED 16
+
+// That another daemon changed a lease, or the connection ended: a reason to look, never a proof.
+struct store_hint {
+	uint32_t freed[STORE_FREED]; // leases that were released, for anybody to take
+	size_t freed_count;
+};
+
+// Whether something was announced since the last call.
+bool store_take_hint(struct store *store, struct store_hint *ret);
 
 #endif

@@ -323,22 +323,28 @@ void tables_report(const struct tables *tables, const struct exchange_request *r
 			(struct exchange_stray){.session = stray->id, .seq = stray->seq, .lease_ms = stray->lease_ms};
 }
 
-size_t tables_candidates(const struct tables *tables, struct exchange_candidate *ret, size_t room)
+void tables_candidates(const struct tables *tables, const struct exchange_request *request,
+	struct exchange_candidate *candidates, struct exchange_offerer *offerers, size_t room,
+	struct exchange_reply *reply)
 {
-	size_t count = 0;
-	for (size_t i = 0; i < tables->session_capacity; i++) {
+	reply->candidates = candidates;
+	reply->offerers = offerers;
+	reply->candidate_count = reply->offerer_count = 0;
+	for (size_t i = 0; request->candidates && i < tables->session_capacity && reply->offerer_count < room; i++) {
 		const struct tables_session *s = &tables->sessions[i];
-		for (uint32_t j = 0; !uuid_is_none(&s->id) && j < s->offer_count && count < room; j++) {
-			ret[count] = (struct exchange_candidate){
-				.lease = s->offers[j].lease,
-				.priority = s->offers[j].priority,
-				.session = s->id,
-				.seq = s->seq,
-				.lease_ms = s->lease_ms,
-				.age_us = tables->now_us - s->renewed_us,
-			};
-			memcpy(ret[count++].node, s->node, sizeof s->node);
-		}
+		if (uuid_is_none(&s->id))
+			continue;
+		uint32_t number = (uint32_t)reply->offerer_count++;
+		struct exchange_offerer *offerer = &offerers[number];
+		*offerer = (struct exchange_offerer){
+			.session = s->id,
+			.seq = s->seq,
+			.lease_ms = s->lease_ms,
+			.age_us = tables->now_us - s->renewed_us,
+		};
+		memcpy(offerer->node, s->node, sizeof s->node);
+		for (uint32_t j = 0; j < s->offer_count && reply->candidate_count < room; j++)
+			candidates[reply->candidate_count++] = (struct exchange_candidate){
+				.lease = s->offers[j].lease, .priority = s->offers[j].priority, .offerer = number};
 	}
-	return count;
 }

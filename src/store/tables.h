@@ -73,7 +73,10 @@ bool tables_ask(
 // them; `rows` has room for name_count.
 void tables_report(const struct tables *tables, const struct exchange_request *request, struct exchange_row *rows,
 	struct exchange_reply *reply);
-// What the sessions offer: at most `room` of them are written.
-size_t tables_candidates(const struct tables *tables, struct exchange_candidate *ret, size_t room);
+// What the sessions offer, where the request asks for it: sets candidates and offerers of the reply, and their counts;
+// there is `room` for as many of either.
+void tables_candidates(const struct tables *tables, const struct exchange_request *request,
+	struct exchange_candidate *candidates, struct exchange_offerer *offerers, size_t room,
+	struct exchange_reply *reply);
 
 #endif

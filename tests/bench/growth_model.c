@@ -52,6 +52,7 @@ struct node {
 	struct exchange_grant grant;
 	struct exchange_row row;
 	struct exchange_candidate candidates[CANDIDATES];
+	struct exchange_offerer offerers[CANDIDATES];
 };
 
 static struct heap coming, working;
@@ -213,8 +214,7 @@ static void carry_out(struct node *n)
 	if (tables_change(t, &n->request, &n->grant, &n->reply.grant_count))
 		announce(n);
 	tables_report(t, &n->request, &n->row, &n->reply);
-	n->reply.candidates = n->candidates;
-	n->reply.candidate_count = n->request.candidates ? tables_candidates(t, n->candidates, CANDIDATES) : 0;
+	tables_candidates(t, &n->request, n->candidates, n->offerers, CANDIDATES, &n->reply);
 	add(now + 2 * WAY_NS, (uint32_t)(n - nodes), WHAT_REPLY, n->request.number);
 }
 

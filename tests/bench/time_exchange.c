@@ -65,7 +65,7 @@ static void exchange(struct store_link *link, const char *name, struct exchange_
 	struct store_call call = {&request, begun_at + TIMEOUT_NS, never};
 	store_postgresql.exchange(link, &call, &answer);
 	int64_t took = clock_now_ns() - begun_at;
-	free(answer.candidates);
+	store_free_offers(&answer);
 	if (reply.outcome != EXCHANGE_OK)
 		die(reply.text);
 	if (name)

@@ -112,9 +112,11 @@ static void hear(struct node *node)
 		step(node, (struct election_event){.type = ELECTION_REPLY, .reply = reply});
 		store_reply_free(reply);
 	}
-	if (store_take_hint(node->store)) {
+	struct store_hint hint;
+	if (store_take_hint(node->store, &hint)) {
 		counted.hints++;
-		step(node, (struct election_event){.type = ELECTION_HINT});
+		step(node, (struct election_event){
+				   .type = ELECTION_HINT, .freed = hint.freed, .freed_count = hint.freed_count});
 	}
 }
 

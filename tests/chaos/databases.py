@@ -36,12 +36,13 @@ def sanitized():
 
 
 class Clock:
-    """A wall clock that can be moved, of what is started with the prefix; the other clocks stay as they are."""
+    """A wall clock that can be moved, of what has this environment; the other clocks stay as they are."""
 
     def __init__(self, path):
         path.write_bytes(bytes(8))
         self.file = open(path, "r+b", buffering=0)
-        self.prefix = ["env", f"LD_PRELOAD={BUILD / 'tests/chaos/clock.so'}", f"TENURE_CHAOS_CLOCK={path}"]
+        self.environment = {"LD_PRELOAD": str(BUILD / "tests/chaos/clock.so"), "TENURE_CHAOS_CLOCK": str(path)}
+        self.prefix = ["env", *(f"{name}={value}" for name, value in self.environment.items())]
 
     def move(self, hours):
         os.pwrite(self.file.fileno(), struct.pack("=q", hours * 3600), 0)

@@ -49,6 +49,18 @@ def in_namespace(name, *command):
     return ["nsenter", f"--net=/run/netns/{name}", *command]
 
 
+_numbers = itertools.count()
+
+
+def filtered(namespace, family, hook, *rules):
+    """Adds rules; what is returned takes them away."""
+    name = f"f{next(_numbers)}"
+    text = f"table {family} {name} {{ chain c {{ type filter hook {hook} priority 0; {'; '.join(rules)}; }}; }}\n"
+    nft = in_namespace(namespace, "nft")
+    run(*nft, "-f", "-", input=text)
+    return lambda: run(*nft, "delete", "table", family, name)
+
+
 def router(links):
     """Makes of the namespace that we are in a router between the nodes and these bridges: names and addresses."""
     pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="ascii")
@@ -60,7 +72,6 @@ def router(links):
 
 class Network:
     def __init__(self, nodes):
-        self.numbers = itertools.count()
         run("ip", "netns", "add", "hub")
         run("ip", "-n", "hub", "link", "add", "br0", "type", "bridge")
         run("ip", "-n", "hub", "link", "set", "br0", "up")
@@ -79,16 +90,9 @@ class Network:
         run("ip", "-n", name, "address", "add", f"{address}/24", "dev", "eth0")
         run("ip", "-n", name, "link", "set", "eth0", "up")
 
-    def filter(self, namespace, family, hook, *rules):
-        """Adds rules; what is returned takes them away."""
-        name = f"f{next(self.numbers)}"
-        text = f"table {family} {name} {{ chain c {{ type filter hook {hook} priority 0; {'; '.join(rules)}; }}; }}\n"
-        nft = in_namespace(namespace, "nft")
-        run(*nft, "-f", "-", input=text)
-        return lambda: run(*nft, "delete", "table", family, name)
-
-    def on_wire(self, *rules):
-        return self.filter("hub", "bridge", "forward", *rules)
+    @staticmethod
+    def on_wire(*rules):
+        return filtered("hub", "bridge", "forward", *rules)
 
     def black_hole(self, node):
         return self.on_wire(f"iifname p-{node} drop", f"oifname p-{node} drop")
@@ -103,8 +107,9 @@ class Network:
         some = "numgen random mod 100 < 20 drop"
         return self.on_wire(f"iifname p-{node} {some}", f"oifname p-{node} {some}")
 
-    def resets(self, node):
-        return self.filter(node, "ip", "output", f"ip daddr {SERVERS} meta l4proto tcp reject with tcp reset")
+    @staticmethod
+    def resets(node):
+        return filtered(node, "ip", "output", f"ip daddr {SERVERS} meta l4proto tcp reject with tcp reset")
 
     def delay(self, node):
         """netem is not in every kernel: a program takes what the node sends off the wire and puts it back later."""

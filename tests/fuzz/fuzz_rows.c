@@ -140,18 +140,19 @@ static struct exchange_row take_row(const struct world *w, struct input *input, 
 	return row;
 }
 
-static struct exchange_candidate take_candidate(const struct world *w, struct input *input)
+// One of a session of its own each.
+static void take_candidate(const struct world *w, struct input *input, uint32_t number,
+	struct exchange_candidate *candidate, struct exchange_offerer *offerer)
 {
-	struct exchange_candidate candidate = {
-		.lease = take_lease(input),
-		.priority = (int32_t)take_odd(input),
+	*candidate = (struct exchange_candidate){
+		.lease = take_lease(input), .priority = (int32_t)take_odd(input), .offerer = number};
+	*offerer = (struct exchange_offerer){
 		.session = take_session(w, input),
 		.seq = take_odd(input),
 		.lease_ms = take_odd(input),
 		.age_us = take_odd(input),
 	};
-	take_node(input, candidate.node);
-	return candidate;
+	take_node(input, offerer->node);
 }
 
 static void answer(struct world *w, struct input *input)
@@ -159,6 +160,7 @@ static void answer(struct world *w, struct input *input)
 	static struct exchange_grant grants[ROWS];
 	static struct exchange_row rows[ROWS];
 	static struct exchange_candidate candidates[ROWS];
+	static struct exchange_offerer offerers[ROWS];
 	static struct exchange_reply reply;
 	uint8_t flags = take(input);
 	reply = (struct exchange_reply){
@@ -171,6 +173,7 @@ static void answer(struct world *w, struct input *input)
 		.grants = grants,
 		.rows = rows,
 		.candidates = candidates,
+		.offerers = offerers,
 	};
 	reply.server.text[0] = (char)('a' + (flags & 32 ? take_below(input, 3) : 0));
 	reply.believed.text[0] = (char)('a' + (flags & 32 ? take_below(input, 3) : 0));
@@ -183,9 +186,9 @@ static void answer(struct world *w, struct input *input)
 	reply.stray_count = flags & 64 ? take(input) : 0;
 	for (size_t i = 0; i < reply.stray_count && i < EXCHANGE_STRAYS; i++)
 		reply.strays[i] = (struct exchange_stray){take_session(w, input), take_odd(input), take_odd(input)};
-	reply.candidate_count = flags & 128 ? take_below(input, ROWS) : 0;
-	for (size_t i = 0; i < reply.candidate_count; i++)
-		candidates[i] = take_candidate(w, input);
+	reply.candidate_count = reply.offerer_count = flags & 128 ? take_below(input, ROWS) : 0;
+	for (uint32_t i = 0; i < reply.candidate_count; i++)
+		take_candidate(w, input, i, &candidates[i], &offerers[i]);
 	if (flags & 128)
 		take_node(input, reply.paused);
 	step(w, (struct election_event){.type = ELECTION_REPLY, .reply = &reply});
@@ -252,6 +255,12 @@ static void configure(struct world *w, struct input *input)
 			.type = ELECTION_CONFIGURE, .lease = lease, .timing = choice == 0 ? NULL : &now});
 }
 
+// Whatever is so, one of them is free, or none.
+static void announce(struct world *w, uint32_t lease)
+{
+	step(w, (struct election_event){.type = ELECTION_HINT, .freed = &lease, .freed_count = lease < LEASES});
+}
+
 static void happen(struct world *w, struct input *input)
 {
 	uint32_t choice = take_below(input, 32);
@@ -262,7 +271,7 @@ static void happen(struct world *w, struct input *input)
 	else if (choice < 27)
 		hear_worker(w, input);
 	else if (choice == 27)
-		step(w, (struct election_event){.type = ELECTION_HINT});
+		announce(w, take_below(input, LEASES + 1));
 	else if (choice == 28)
 		hear_operator(w, input);
 	else if (choice == 29)

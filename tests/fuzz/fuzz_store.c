@@ -74,9 +74,11 @@ static void check_candidates(const struct exchange_reply *reply, size_t count)
 {
 	for (size_t i = 0; i < reply->candidate_count; i++) {
 		const struct exchange_candidate *candidate = &reply->candidates[i];
-		MUST(candidate->lease < count && ENDS(candidate->node) && !uuid_is_none(&candidate->session));
+		MUST(candidate->lease < count && candidate->offerer < reply->offerer_count);
 		MUST(!candidate->disputes || candidate->priority == 0);
 	}
+	for (size_t i = 0; i < reply->offerer_count; i++)
+		MUST(ENDS(reply->offerers[i].node) && !uuid_is_none(&reply->offerers[i].session));
 }
 
 static bool is_claimed(const struct exchange_request *request, uint32_t lease)
@@ -95,7 +97,7 @@ static void check_done(const struct exchange_request *request, const struct exch
 		MUST(is_claimed(request, reply->grants[i].lease));
 	check_rows(reply, request->report ? count : 0);
 	MUST(reply->stray_count <= EXCHANGE_STRAYS && (request->strays || reply->stray_count == 0));
-	MUST(request->candidates || reply->candidate_count == 0);
+	MUST(request->candidates || reply->offerer_count == 0);
 	check_candidates(reply, count);
 	MUST(reply->past_count <= request->history_count);
 	for (size_t i = 0; i < reply->past_count; i++)
@@ -189,7 +191,7 @@ static void exchange(const struct store_driver *driver, struct store_link *link,
 	free(answer.grants);
 	free(answer.rows);
 	free(answer.past);
-	free(answer.candidates);
+	store_free_offers(&answer);
 }
 
 // Some exchanges on a link, which remembers what it heard; the names grow meanwhile.
@@ -219,7 +221,11 @@ static void try_driver(const char *driver_name)
 			MUST(!driver->grow || driver->grow(link) == 0);
 		}
 		exchange(driver, link, names.count);
-		(void)driver->take_hint(link);
+		struct store_hint hint = {.freed_count = 0};
+		(void)driver->take_hint(link, &hint);
+		MUST(hint.freed_count <= STORE_FREED);
+		for (size_t j = 0; j < hint.freed_count; j++)
+			MUST(hint.freed[j] < names.count);
 		fuzz_now += take(&hostile) * 100 * NS_PER_MS;
 	}
 	driver->close(link);
@@ -230,14 +236,14 @@ static void try_driver(const char *driver_name)
 static void try_offers(void)
 {
 	const struct store_names names = {.name = name, .home = home, .count = NAMES};
-	const struct exchange_candidate session = {.session = {{1}}, .node = "b"};
+	const struct exchange_offerer offerer = {.session = {{1}}, .node = "b"};
 	struct exchange_reply reply = {.outcome = EXCHANGE_OK};
 	struct store_answer answer = {.reply = &reply};
 	char *text = strndup((const char *)hostile.data, hostile.left);
-	MUST(text && store_take_offers(&answer, &names, &session, text));
+	MUST(text && store_take_offers(&answer, &names, &offerer, text));
 	check_candidates(&reply, NAMES);
 	free(text);
-	free(answer.candidates);
+	store_free_offers(&answer);
 }
 
 // What was told last is what is known, until all rows are told again.
@@ -246,6 +252,10 @@ static void take_known(struct store_known *known, struct exchange_row model[stat
 	struct store_holder holder = {.id = take_session(), .alive = true, .seq = take_odd(&hostile)};
 	struct exchange_row row = {.exists = true, .term = take(&hostile), .since_ms = take_odd(&hostile)};
 	bool held = !uuid_is_none(&holder.id);
+	row.node[0] = (char)('a' + row.term % 3);
+	row.asked = row.term & 8;
+	row.target = holder.id;
+	row.cooldown_ms = (int64_t)row.term;
 	if (take_bool(&hostile)) {
 		MUST(!held || store_known_hold(known, &holder));
 		return;
@@ -262,6 +272,8 @@ static void check_known(const struct exchange_reply *reply, const struct exchang
 	for (size_t i = 0; i < NAMES; i++) {
 		const struct exchange_row *row = &reply->rows[i];
 		MUST(row->exists == model[i].exists && row->term == model[i].term);
+		MUST(strcmp(row->node, model[i].node) == 0 && row->asked == model[i].asked);
+		MUST(uuid_equal(&row->target, &model[i].target) && row->cooldown_ms == model[i].cooldown_ms);
 		MUST(uuid_equal(&row->holder, &model[i].holder));
 	}
 }

@@ -95,7 +95,7 @@ static void page_write(struct node *n, const struct election_note *note)
 static void trace_note(struct sim *sim, const struct node *n, const struct election_note *note)
 {
 	static const char *const names[] = {"granted", "extended", "revoked", "started", "cleared", "state",
-		"seat-vacant", "leader", "session", "store", "paused", "operated", "incarnation"};
+		"seat-vacant", "leader", "session", "store", "paused", "disputed", "operated", "incarnation"};
 	long long left = note->deadline ? (note->deadline - n->election.now) / NS_PER_US : 0;
 	if (note->type == NOTE_STATE)
 		TRACE(sim, "node", n->index, "  lease=%u %s -> %s term=%llu reason=%s", note->lease,
@@ -107,6 +107,8 @@ static void trace_note(struct sim *sim, const struct node *n, const struct elect
 	else if (note->type == NOTE_SESSION)
 		TRACE(sim, "node", n->index, "  session %02x%02x %s", n->election.session.byte[0],
 			n->election.session.byte[1], session_state_name(n->election.session_state));
+	else if (note->type == NOTE_OPERATED)
+		TRACE(sim, "node", n->index, "  lease=%u operated: result %d", note->lease, (int)note->result);
 	else
 		TRACE(sim, "node", n->index, "  lease=%u %s", note->lease, names[note->type]);
 }
@@ -316,12 +318,22 @@ static void take_word(struct sim *sim, struct node *n, const struct event *event
 		stop_waiting(n, w->lease, event->stamp);
 }
 
+static void take_hint(struct sim *sim, struct node *n, int32_t leases)
+{
+	uint32_t freed[NAMES];
+	struct election_event event = {.type = ELECTION_HINT, .now = host_clock(&n->host, sim->now), .freed = freed};
+	for (uint32_t i = 0; i < n->election.lease_count; i++)
+		if (leases & (1 << i))
+			freed[event.freed_count++] = i;
+	step(sim, n, &event);
+}
+
 static void take(struct sim *sim, struct node *n, const struct event *event)
 {
 	if (event->kind == EVENT_REPLY)
 		take_reply(sim, n, &sim->exchanges[event->index]);
 	else if (event->kind == EVENT_HINT)
-		plain_step(sim, n, ELECTION_HINT);
+		take_hint(sim, n, event->word);
 	else
 		take_word(sim, n, event);
 	seat_vacant(sim, n);
@@ -439,6 +451,7 @@ void agent_reload(struct sim *sim, struct node *n, uint32_t lease)
 	judge_graced(sim, n, lease);
 	if (!n->alive || n->stopping)
 		return; // it reads its configuration when it starts
+	n->added_in[lease] = election_head(&n->election, lease)->held_term;
 	configure(sim, n, lease);
 	seat_vacant(sim, n);
 }

@@ -339,15 +339,34 @@ void exchange_abort(struct sim *sim, struct node *n)
 
 // ---- the server carries it out ----
 
-static void announce(struct sim *sim, const struct exchange *x)
+static bool is_meant(const struct sim *sim, const struct exchange_release *release)
+{
+	const struct exchange_ask *ask = &sim->database.tables->leases[release->lease].ask;
+	return ask->term == release->term && !uuid_is_none(&ask->target);
+}
+
+// The leases of these releases that are for anybody; in a storm now and then of any, which is not to harm.
+static int32_t announced_free(struct sim *sim, const struct exchange *x, uint32_t freed)
+{
+	int32_t leases = 0;
+	for (size_t i = 0; i < x->request.release_count; i++)
+		if (freed & (1U << i) && !is_meant(sim, &x->releases[i]))
+			leases |= 1 << x->releases[i].lease;
+	return sim->calm || random_below(&sim->random, 8) ? leases : (int32_t)random_below(&sim->random, 1 << NAMES);
+}
+
+// `freed` are releases of the exchange, a bit each.
+static void announce(struct sim *sim, const struct exchange *x, uint32_t freed)
 {
 	if (!sim->profile.hints)
 		return;
+	int32_t leases = announced_free(sim, x, freed);
 	for (uint32_t i = 0; i < sim->profile.nodes; i++) {
 		const struct node *n = &sim->nodes[i];
 		if (i == x->node || !n->alive || world_chance(sim, FAULT_LOSE_HINT))
 			continue;
-		world_add(sim, sim->now + world_delay(sim), EVENT_HINT, i, n->life);
+		struct event event = {.kind = EVENT_HINT, .index = i, .stamp = n->life, .word = leases};
+		queue_add(&sim->queue, sim->now + world_delay(sim), &event);
 	}
 }
 
@@ -476,13 +495,14 @@ static bool carry_out_change(struct sim *sim, struct exchange *x, struct tables 
 	bool swept = r->sweep_count && sessions != count_sessions(t);
 	if (!finish(sim, x))
 		return false;
+	uint32_t freed = taken & ~taken_rows(sim, x);
 	if (changed)
-		announce(sim, x);
+		announce(sim, x, freed);
 	if (changed || swept)
 		sim->nodes[x->node].writes++;
 	if (sim->trace.on)
 		trace_change(sim, x);
-	judge_releases(sim, x, taken & ~taken_rows(sim, x));
+	judge_releases(sim, x, freed);
 	return true;
 }
 
@@ -495,7 +515,7 @@ static bool carry_out_ask(struct sim *sim, struct exchange *x, struct tables *t)
 	if (!finish(sim, x))
 		return false;
 	if (changed)
-		announce(sim, x);
+		announce(sim, x, 0);
 	if (r->ask)
 		TRACE(sim, "server", sim->database.epoch, "ask of lease %u, term %llu: %s (#%llu)", r->ask->lease,
 			(unsigned long long)r->ask->term, x->reply.asked ? "written" : "no",
@@ -561,8 +581,7 @@ static bool carry_out(struct sim *sim, struct exchange *x)
 	case STAGE_REPORT:
 		x->reply.deaf = !sim->profile.hints;
 		tables_report(t, &x->request, x->rows, &x->reply);
-		x->reply.candidates = x->candidates;
-		x->reply.candidate_count = x->request.candidates ? tables_candidates(t, x->candidates, CANDIDATES) : 0;
+		tables_candidates(t, &x->request, x->candidates, x->offerers, CANDIDATES, &x->reply);
 		if (!incarnation_equal(&x->first_seen, &t->server))
 			x->outcome = EXCHANGE_UNKNOWN;
 		return true;

@@ -51,7 +51,7 @@ static void check_together(struct sim *sim, uint32_t lease, const struct token *
 		}
 }
 
-// W19: each starts when those before it have.
+// W19: each starts when those before it have, and all have a worker but those that came to the group in this term.
 static void check_start(struct sim *sim, const struct node *n, uint32_t lease, uint64_t term)
 {
 	for (uint32_t i = 0; lease < sim->profile.grouped && i < sim->profile.grouped; i++) {
@@ -61,7 +61,7 @@ static void check_start(struct sim *sim, const struct node *n, uint32_t lease, u
 		if (i < lease && (slot->term != term || !slot->started))
 			violate(sim, "W19", "lease %u: term %llu is granted before lease %u has started", lease,
 				(llu)term, i);
-		if (i > lease && n->seats[i].stamp == 0)
+		if (i > lease && n->seats[i].stamp == 0 && n->added_in[i] != term)
 			violate(sim, "W19", "lease %u: term %llu is granted while lease %u has no worker", lease,
 				(llu)term, i);
 	}
@@ -194,6 +194,8 @@ void judge_extended(struct sim *sim, struct node *n, uint32_t lease, const struc
 {
 	struct token *t = find_or_violate(sim, n, lease, note->term);
 	sim->stats.extensions++;
+	if (!t && comes_too_late(sim, n, note))
+		return; // so many terms ago that it is forgotten
 	if (!t) {
 		violate(sim, "rule 8", "lease %u: term %llu is extended long after it was over", lease,
 			(llu)note->term);

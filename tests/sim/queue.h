@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define QUEUE_MAX 4096
+#define QUEUE_MAX 8192
 
 enum event_kind {
 	EVENT_STATEMENT, // the server carries out the next statement of exchange `index`

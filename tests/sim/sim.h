@@ -22,8 +22,8 @@
 #define WORKER_INBOX_MAX 64
 #define SESSIONS 96
 #define SESSIONS_AT_FIRST 12
-// More than this many sessions offer something only while those of the dead are not swept yet.
-#define CANDIDATES 64
+// Those of the dead offer something too until they are swept, and many have died after a storm.
+#define CANDIDATES (SESSIONS * NAMES)
 #define OFFERS 512
 #define SNAPSHOTS 512
 #define TOKENS 10
@@ -144,7 +144,8 @@ struct node {
 	struct host host;
 	struct election_timing timing;
 	struct election_lease_timing lease_timings[NAMES];
-	bool removed[NAMES]; // from its configuration
+	bool removed[NAMES];      // from its configuration
+	uint64_t added_in[NAMES]; // the term that was held when it came back
 	// The daemon.
 	bool alive;
 	bool paused;
@@ -234,6 +235,7 @@ struct exchange {
 	struct exchange_offer offers[NAMES];
 	struct exchange_ask ask;
 	struct exchange_candidate candidates[CANDIDATES];
+	struct exchange_offerer offerers[SESSIONS];
 	struct exchange_stray sweeps[EXCHANGE_STRAYS];
 	struct exchange_grant grants[NAMES];
 	struct exchange_row rows[NAMES];
@@ -282,7 +284,7 @@ struct first_offer {
 struct judge {
 	struct token tokens[NAMES][TOKENS];
 	uint64_t highest[NAMES];
-	struct uuid deleted[8]; // sessions deleted by hand, the last ones
+	struct uuid deleted[128]; // sessions deleted by hand, the last ones: those whose terms may still be valid
 	uint32_t deleted_next;
 	uint32_t hurry_node[NAMES];        // who is to be that leader; NODES: anybody
 	struct first_offer offers[OFFERS]; // the last ones

@@ -40,7 +40,7 @@ static const struct exchange_candidate *find_candidate(struct peer *peer, const 
 	const struct exchange_candidate *found = NULL;
 	for (size_t i = 0; i < reply->candidate_count; i++) {
 		const struct exchange_candidate *candidate = &reply->candidates[i];
-		if (!uuid_equal(&candidate->session, session) || candidate->lease != lease)
+		if (!uuid_equal(&exchange_offerer_of(reply, candidate)->session, session) || candidate->lease != lease)
 			continue;
 		ck_assert_ptr_null(found); // once each
 		found = candidate;
@@ -67,11 +67,12 @@ START_TEST(test_offers)
 	const struct exchange_candidate *candidate = find_candidate(&b, &a.session, COUNTER);
 	ck_assert_ptr_nonnull(candidate);
 	ck_assert_int_eq(candidate->priority, -1000000);
-	ck_assert_int_eq(candidate->seq, 2);
-	ck_assert_int_eq(candidate->lease_ms, WORLD_LEASE_MS);
-	ck_assert_str_eq(candidate->node, "host-a");
-	ck_assert_int_ge(candidate->age_us, 45000);
-	ck_assert_int_le(candidate->age_us, 10000000);
+	const struct exchange_offerer *offerer = exchange_offerer_of(&b.reply, candidate);
+	ck_assert_int_eq(offerer->seq, 2);
+	ck_assert_int_eq(offerer->lease_ms, WORLD_LEASE_MS);
+	ck_assert_str_eq(offerer->node, "host-a");
+	ck_assert_int_ge(offerer->age_us, 45000);
+	ck_assert_int_le(offerer->age_us, 10000000);
 	candidate = find_candidate(&a, &a.session, DISCOVERY); // one's own as well
 	ck_assert_ptr_nonnull(candidate);
 	ck_assert_int_eq(candidate->priority, 1000000);
@@ -106,7 +107,7 @@ START_TEST(test_publish)
 	ck_assert_ptr_null(find_candidate(&b, &a.session, COUNTER));
 	offer(&a, EXCHANGE_SESSION_RENEW, second, COUNT_OF(second));
 	ck_assert_int_eq(priority_of(&b, &a.session, ENGINE), 6);
-	ck_assert_int_eq(b.reply.candidates[0].seq, 3);
+	ck_assert_int_eq(b.reply.offerers[0].seq, 3);
 	ck_assert_ptr_nonnull(find_candidate(&b, &a.session, COUNTER));
 	offer(&a, EXCHANGE_SESSION_RENEW, NULL, 0);
 	ck_assert_ptr_null(find_candidate(&b, &a.session, ENGINE));

@@ -423,11 +423,12 @@ END_TEST
 static struct exchange_reply *wait_reply(struct store *store, int milliseconds)
 {
 	struct exchange_reply *reply;
+	struct store_hint hint;
 	int64_t give_up_at = clock_now_ns() + milliseconds * NS_PER_MS;
 	while (!store_next_reply(store, &reply)) {
 		struct pollfd poller = {.fd = store_fd(store), .events = POLLIN};
 		ck_assert_int_gt(poll(&poller, 1, store_milliseconds_left(give_up_at)), 0);
-		store_take_hint(store);
+		store_take_hint(store, &hint);
 	}
 	return reply;
 }
@@ -529,9 +530,23 @@ START_TEST(test_announcements_name_leases)
 		;
 	peer_release(&b, COUNTER, term);
 	ck_assert(peer_hint(&a, 1000));
+	ck_assert_uint_eq(a.hint.freed_count, 1);
+	ck_assert_uint_eq(a.hint.freed[0], COUNTER);
+	// S2: somebody is named who is to lead next.
+	term = peer_claim(&b, COUNTER);
+	struct exchange_ask ask = {.lease = COUNTER, .term = term, .target = a.session};
+	peer_ok(&a, &(struct exchange_request){.ask = &ask});
+	while (peer_hint(&a, 100))
+		;
+	peer_release(&b, COUNTER, term);
+	ck_assert(peer_hint(&a, 1000));
+	ck_assert_uint_eq(a.hint.freed_count, 0);
+	while (peer_hint(&c, 100))
+		;
 	ck_assert(!peer_hint(&c, 100));
 	ck_assert_uint_ne(peer_claim(&b, DISCOVERY), 0);
 	ck_assert(peer_hint(&a, 1000));
+	ck_assert_uint_eq(a.hint.freed_count, 0);
 	ck_assert(peer_hint(&c, 1000));
 	// Who is killed may have held anything.
 	ck_assert_uint_eq(peer_claim_row(&b, peer_row(&b, ENGINE)), 2);

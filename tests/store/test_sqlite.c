@@ -596,8 +596,11 @@ static void assert_sane(const struct exchange_reply *reply)
 		assert_ends(reply->rows[i].node, sizeof reply->rows[i].node);
 	for (size_t i = 0; i < reply->candidate_count; i++) {
 		ck_assert_uint_lt(reply->candidates[i].lease, WORLD_LEASES);
-		ck_assert(!uuid_is_none(&reply->candidates[i].session));
-		assert_ends(reply->candidates[i].node, sizeof reply->candidates[i].node);
+		ck_assert_uint_lt(reply->candidates[i].offerer, reply->offerer_count);
+	}
+	for (size_t i = 0; i < reply->offerer_count; i++) {
+		ck_assert(!uuid_is_none(&reply->offerers[i].session));
+		assert_ends(reply->offerers[i].node, sizeof reply->offerers[i].node);
 	}
 	for (size_t i = 0; i < reply->past_count; i++) {
 		ck_assert_uint_lt(reply->past[i].lease, WORLD_LEASES);

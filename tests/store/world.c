@@ -266,14 +266,17 @@ void peer_done(struct peer *peer)
 	free(peer->rows);
 	free(peer->past);
 	free(peer->candidates);
+	free(peer->offerers);
 }
 
 // Room for just what is wanted, so that a sanitizer sees what is written beyond it.
 static struct store_answer make_room(struct peer *peer, const struct exchange_request *request)
 {
 	free(peer->candidates);
+	free(peer->offerers);
 	free(peer->past);
 	peer->candidates = NULL;
+	peer->offerers = NULL;
 	peer->past = calloc(request->history_count + 1, sizeof *peer->past);
 	ck_assert_ptr_nonnull(peer->past);
 	memset(peer->grants, 0, peer->world->names.count * sizeof *peer->grants);
@@ -307,6 +310,7 @@ enum exchange_outcome peer_exchange(struct peer *peer, const struct exchange_req
 	struct store_answer answer = make_room(peer, &filled);
 	peer->world->driver->exchange(peer->link, &call, &answer);
 	peer->candidates = answer.candidates;
+	peer->offerers = answer.offerers;
 	return peer->reply.outcome;
 }
 
@@ -369,11 +373,12 @@ bool peer_hint(struct peer *peer, int milliseconds)
 {
 	const struct store_driver *driver = peer->world->driver;
 	int64_t give_up_at = clock_now_ns() + milliseconds * NS_PER_MS;
+	peer->hint.freed_count = 0;
 	for (;;) {
 		struct pollfd poller = {.fd = driver->hint_fd(peer->link), .events = POLLIN};
 		if (poll(&poller, 1, store_milliseconds_left(give_up_at)) <= 0)
 			return false;
-		if (driver->take_hint(peer->link))
+		if (driver->take_hint(peer->link, &peer->hint))
 			return true;
 	}
 }

@@ -64,10 +64,12 @@ struct peer {
 	int64_t timeout_ns;
 	int abort_fd;
 	struct exchange_reply reply; // of the last exchange
+	struct store_hint hint;      // the last one
 	struct exchange_grant *grants;
 	struct exchange_row *rows;
 	struct exchange_past *past;
 	struct exchange_candidate *candidates;
+	struct exchange_offerer *offerers;
 };
 
 // A daemon with a session id; its session has no row yet.

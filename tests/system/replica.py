@@ -128,6 +128,7 @@ class Replica:
         self.started_at = None
         self.expected_to_live = False
         self.environment = {}
+        self.prefix = []  # of its command
         self.tenure = {"node": self.name, "runtime_dir": self.run_dir, "log_level": "debug", **(tenure or {})}
         self.component = {**COMPONENT, **(component or {})}
         self.timing = {**TIMING, **(timing or {})}
@@ -165,7 +166,7 @@ class Replica:
         self.notify = Notify(self.directory / "notify")
         self.started_at = now()
         self.process = processes.spawn(
-            [TENURED, "-c", self.config],
+            [*self.prefix, TENURED, "-c", self.config],
             user=user,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

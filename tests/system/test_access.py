@@ -354,21 +354,26 @@ for line in sys.argv[2:]:
         leader.wait("extended", after=leader.mark())
         self.assertEqual(leader.all("revoked"), [])
 
-    def assert_half_taken(self, hog):
-        count, answer = hog.stdout.readline().split(" ", 1)
-        self.assertIn(int(count), range(CLIENTS // 2 - 10, CLIENTS // 2 + 1))
-        self.assertEqual(answer, "error code=too-many message=too%20many%20connections%20of%20this%20user\n")
-
-    @unittest.skipIf(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < CLIENTS + 200, "needs as many descriptors")
-    def test_takes_all_connections(self):
-        """S7, S5: one user takes all connections it gets: others join, and rejoin with their term after a restart"""
-        replica = self.replica("a", tenure={"socket_mode": "0666"}, timing={"lease": "20s"}).start()
+    def hog(self, replica):
+        """Another user, who takes all connections that it gets."""
         hog = processes.spawn(
             [sys.executable, "-S", "-c", HOG, replica.socket], user="nobody", stdout=subprocess.PIPE, text=True
         )
         self.addCleanup(hog.stdout.close)
         self.addCleanup(hog.wait)
         self.addCleanup(hog.kill)
+        return hog
+
+    def assert_half_taken(self, hog, clients=CLIENTS):
+        count, answer = hog.stdout.readline().split(" ", 1)
+        self.assertIn(int(count), range(clients // 2 - 10, clients // 2 + 1))
+        self.assertEqual(answer, "error code=too-many message=too%20many%20connections%20of%20this%20user\n")
+
+    @unittest.skipIf(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < CLIENTS + 200, "needs as many descriptors")
+    def test_takes_all_connections(self):
+        """S7, S5: one user takes all connections it gets: others join, and rejoin with their term after a restart"""
+        replica = self.replica("a", tenure={"socket_mode": "0666"}, timing={"lease": "20s"}).start()
+        hog = self.hog(replica)
         self.assert_half_taken(hog)
         leader = self.worker(replica)
         leader.wait("granted")
@@ -385,6 +390,19 @@ for line in sys.argv[2:]:
         again = leader.wait("join", after=mark, term=1)
         leader.wait("extended", after=leader.items.index(again), term=1)
         self.assertEqual(leader.all("revoked") + leader.all("over"), [])
+
+    def test_takes_all_descriptors(self):
+        """S7: the same where the daemon has few descriptors: half of them are for others"""
+        for limit, clients in ((400, 400 - 128), (100, 50)):
+            with self.subTest(limit=limit):
+                replica = self.replica(f"r{limit}", Memory(), tenure={"socket_mode": "0666"})
+                replica.prefix = ["prlimit", f"--nofile={limit}:{limit}"]
+                replica.start()
+                hog = self.hog(replica)
+                self.assert_half_taken(hog, clients)
+                self.worker(replica).wait("granted")
+                self.assertFalse([line for line in replica.log.items if "open files" in line])
+                hog.kill()  # two of them would leave the others no processor
 
     def test_planted(self):
         """S7: what somebody planted before the start is refused with what to do, and nothing is written through it"""

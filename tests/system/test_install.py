@@ -47,6 +47,14 @@ def run(*command, **options):
     return result.stdout
 
 
+def replace(path, old, new):
+    """In a file of its own: a daemon has the old one in memory."""
+    content = path.read_bytes()
+    assert content.count(old) == 1 and len(old) == len(new)
+    path.unlink()
+    path.write_bytes(content.replace(old, new))
+
+
 @unittest.skipUnless(replica.MODE in ("release", "debug"), f"what is installed is not built with {replica.MODE}")
 class InstallTest(SystemTest):
     def make(self, target, *variables):
@@ -72,6 +80,26 @@ class InstallTest(SystemTest):
         run(os.environ.get("CC", "cc"), source, "-o", program, *flags)
         return program
 
+    def refused(self, done, status, *said):
+        self.assertEqual(done.returncode, status, done.stderr)
+        for words in said:
+            self.assertIn(words, done.stderr)
+
+    def foreign_modules(self, modules, node):
+        """Those of another version are refused, and those that are not there."""
+        version = run(replica.TENURED, "--version").split()[-1]
+        other = len(version) * "9"
+        driver, http = modules / "sqlite.so", modules / "http.so"
+        web = self.replica("web", http=self.directory / "http")
+        replace(http, version.encode() + b"\0", other.encode() + b"\0")
+        self.refused(web.run_tenured("--check"), 78, f"HTTP is of version {other} and this program of {version}")
+        http.unlink()
+        self.refused(web.run_tenured("--check"), 78, "HTTP cannot be loaded", "lib/tenure/http.so")
+        replace(driver, version.encode() + b"\0", other.encode() + b"\0")
+        self.refused(node.run_tenured("--check"), 78, f"driver is of version {other} and this program of {version}")
+        driver.unlink()
+        self.refused(node.run_tenured("--check"), 78, "driver cannot be loaded", "lib/tenure/sqlite.so")
+
     def test_installed(self):
         """Installed into a directory: it elects from there, a program is built against it; uninstalled: no file left"""
         self.make("install")
@@ -84,6 +112,7 @@ class InstallTest(SystemTest):
             self.assertEqual(run(self.compile(), node.socket, env=found), "term 1, valid 1\n")
             done = node.ctl("run", "--once", "engine", "--", "sh", "-c", "exit 7")
             self.assertEqual(done.returncode, 7, done.stderr)
+            self.foreign_modules(prefix / "lib/tenure", node)
         self.assertIn("usr/local/lib/libtenure.so.0", self.files())
         self.make("uninstall")
         self.assertEqual(self.files(), [])

@@ -26,7 +26,7 @@ from replica import Sqlite, until
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 MODE = os.environ.get("TENURE_MODE", "release")
-MARIADB = shutil.which("mariadbd") and b"libmariadb" in replica.TENURED.read_bytes()
+MARIADB = shutil.which("mariadbd") and (replica.BUILD / "modules/mysql.so").exists()
 DISPLAY = re.compile(r"^\.(?:D[1l] (.*)|(?:Bd|EX|nf)\b.*\n((?:.*\n)*?)\.(?:Ed|EE|fi)$)", re.M)
 ESCAPE = re.compile(r"\\(\(..|.)")
 ESCAPES = {"e": "\\", "(dq": '"', "(->": "->", "(<-": "<-"}

@@ -56,6 +56,7 @@ struct daemon {
 	struct exchange_offer offers[NAMES];
 	struct exchange_ask ask;
 	struct exchange_candidate candidates[CANDIDATES];
+	struct exchange_offerer offerers[CANDIDATES];
 	struct exchange_stray sweeps[EXCHANGE_STRAYS];
 	uint64_t connection;
 	struct exchange_reply reply;
@@ -192,6 +193,12 @@ BENCH void hint(struct daemon *d)
 	step(d, (struct election_event){.type = ELECTION_HINT});
 }
 
+// That it is free, whether it is or not.
+BENCH void hint_freed(struct daemon *d, uint32_t lease)
+{
+	step(d, (struct election_event){.type = ELECTION_HINT, .freed = &lease, .freed_count = 1});
+}
+
 BENCH enum election_answer say(struct daemon *d, enum election_event_type type, uint32_t lease, uint64_t term)
 {
 	return step(d, (struct election_event){
@@ -214,10 +221,11 @@ BENCH void carry_out(struct daemon *d)
 	d->reply.grants = d->grants;
 	tables_ask(db, &d->request, d->name, &d->reply);
 	tables_report(db, &d->request, d->rows, &d->reply);
-	d->reply.candidates = d->candidates;
-	d->reply.candidate_count = d->request.candidates ? tables_candidates(db, d->candidates, CANDIDATES) : 0;
-	for (size_t i = 0; i < d->reply.candidate_count; i++)
-		d->candidates[i].disputes = d->disputed && !uuid_equal(&d->candidates[i].session, &d->request.session);
+	tables_candidates(db, &d->request, d->candidates, d->offerers, CANDIDATES, &d->reply);
+	for (size_t i = 0; i < d->reply.candidate_count; i++) {
+		const struct exchange_offerer *offerer = exchange_offerer_of(&d->reply, &d->candidates[i]);
+		d->candidates[i].disputes = d->disputed && !uuid_equal(&offerer->session, &d->request.session);
+	}
 }
 
 BENCH void hear(struct daemon *d)

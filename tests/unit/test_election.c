@@ -259,6 +259,25 @@ START_TEST(rule_5_terms_survive_writes_that_were_lost)
 }
 END_TEST
 
+// What an earlier life of it drew may have been lost by the server, and the session is the same.
+START_TEST(rule_5_a_daemon_that_comes_back_leaps_elsewhere)
+{
+	uint64_t leaps[3];
+	tick(&a);
+	settle(&a);
+	struct uuid session = a.election.session;
+	for (size_t i = 0; i < COUNT_OF(leaps); i++) {
+		start(&a, "a");
+		election_resume_session(&a.election, &session);
+		tick(&a);
+		ck_assert(a.out && a.request.number == 1 && uuid_equal(&a.request.session, &session));
+		leaps[i] = a.request.leap;
+		ck_assert_uint_ge(leaps[i], EXCHANGE_LEAP_LEAST);
+		ck_assert(i == 0 || leaps[i] != leaps[i - 1]);
+	}
+}
+END_TEST
+
 // ---- rule 7 ----
 
 START_TEST(rule_7_a_claim_whose_reply_was_lost_is_claimed_again)
@@ -622,9 +641,79 @@ START_TEST(a_hint_is_worth_a_look)
 	follow(&b, 0);
 	pass(RENEW + 100 * MS);
 	ck_assert(!b.out);
-	hint(&b);
+	hint_freed(&b, UINT32_MAX); // the store knows its name already
 	ck_assert(b.out);
 	ck_assert(b.request.report);
+	ck_assert_uint_eq(b.request.claim_count, 0);
+}
+END_TEST
+
+START_TEST(what_is_announced_to_be_free_is_claimed)
+{
+	lead(&a, 0);
+	follow(&b, 0);
+	pass(RENEW + 100 * MS);
+	say(&a, ELECTION_YIELD, 0, 1);
+	settle(&a);
+	hint_freed(&b, 0);
+	ck_assert_uint_eq(b.request.claim_count, 1);
+	ck_assert(uuid_is_none(&b.request.claims[0].holder));
+	settle(&b);
+	ck_assert(leads(&b, 0));
+	ck_assert_uint_eq(term_of(&b, 0), 2);
+}
+END_TEST
+
+// And what is not free is not taken, nor is its holder killed sooner, or later, than it may be.
+START_TEST(what_is_not_free_stays)
+{
+	lead(&a, 0);
+	follow(&b, 0);
+	pass(RENEW + 100 * MS);
+	int64_t observed_at = b.leases[0].observed_at;
+	hint_freed(&b, 0);
+	ck_assert_uint_eq(b.request.claim_count, 1);
+	settle(&b);
+	ck_assert(leads(&a, 0) && !leads(&b, 0));
+	ck_assert_int_eq(b.leases[0].observed_at, observed_at);
+	a.silent = true;
+	tick(&a);
+	pass(2 * LEASE);
+	ck_assert(leads(&b, 0));
+}
+END_TEST
+
+// What the answer shows that was out when it was announced is not older by much, but may be another leader.
+START_TEST(what_was_announced_is_forgotten_with_the_next_leader)
+{
+	lead(&a, 0);
+	follow(&b, 0);
+	pass(RENEW + 100 * MS);
+	hint(&b);
+	db->leases[0].term = 7;
+	carry_out(&b);
+	hint_freed(&b, 0);
+	hear(&b);
+	ck_assert(b.out); // it looks
+	ck_assert_uint_eq(b.request.claim_count, 0);
+}
+END_TEST
+
+// A worker that nobody hears of is killed as ever, whatever is announced all the time.
+START_TEST(rule_4_what_is_announced_keeps_no_dead_leader)
+{
+	lead(&a, 0);
+	follow(&b, 0);
+	pass(100 * MS);
+	hint_freed(&b, 0);
+	for (int64_t until = now + 2 * LEASE; now < until && !leads(&b, 0); now += 50 * MS) {
+		carry_out(&b);
+		hint_freed(&b, 0);
+		hear(&b);
+		if (!b.out)
+			hint_freed(&b, 0);
+	}
+	ck_assert(leads(&b, 0));
 }
 END_TEST
 
@@ -876,6 +965,7 @@ int main(void)
 		rule_4_a_claim_names_the_pair_that_was_observed,
 		rule_4_a_renewal_that_got_in_first_wins,
 		rule_5_terms_survive_writes_that_were_lost,
+		rule_5_a_daemon_that_comes_back_leaps_elsewhere,
 		rule_7_a_claim_whose_reply_was_lost_is_claimed_again,
 		rule_7_and_released_where_nobody_wants_it_any_more,
 		a_grant_that_nobody_waits_for_is_given_back,
@@ -899,6 +989,10 @@ int main(void)
 		a_leader_of_everything_renews_and_hardly_reads,
 		a_follower_looks_right_after_a_renewal,
 		a_hint_is_worth_a_look,
+		what_is_announced_to_be_free_is_claimed,
+		what_is_not_free_stays,
+		what_was_announced_is_forgotten_with_the_next_leader,
+		rule_4_what_is_announced_keeps_no_dead_leader,
 		s2_a_hint_makes_a_leader_look,
 		a_hint_while_an_exchange_is_out_is_kept,
 		a_release_goes_first,

@@ -88,6 +88,36 @@ START_TEST(s2_who_led_waits_for_whom_it_was_meant_and_then_no_more)
 }
 END_TEST
 
+// However it was released: who knows for whom it is, or hears of it while the announcement comes, looks first.
+START_TEST(s2_what_is_meant_for_another_is_not_claimed_unseen)
+{
+	lead(&a, 0);
+	follow(&b, 0);
+	db->leases[0].ask = (struct exchange_ask){.lease = 0, .term = 1, .target = {{77}}};
+	hint(&b);
+	carry_out(&b);
+	hint_freed(&b, 0);
+	hear(&b);
+	ck_assert_uint_eq(b.request.claim_count, 0);
+	settle(&b);
+	hint_freed(&b, 0);
+	ck_assert_uint_eq(b.request.claim_count, 0);
+}
+END_TEST
+
+START_TEST(s3_what_a_better_node_waits_for_is_not_claimed_unseen)
+{
+	configure(&a, 100, 30 * NS_PER_S, false);
+	configure(&b, 200, 30 * NS_PER_S, false);
+	lead(&b, 0);
+	follow(&a, 0);
+	pass(LEASE + MS);
+	hint_freed(&a, 0);
+	ck_assert(a.out);
+	ck_assert_uint_eq(a.request.claim_count, 0);
+}
+END_TEST
+
 START_TEST(s2_transfer_is_refused)
 {
 	ck_assert_int_eq(result_of(&a, OPERATION_TRANSFER, "b"), RESULT_NOBODY_LEADS);
@@ -369,6 +399,8 @@ int main(void)
 		s2_transfer_asked_at_the_leader,
 		s2_transfer_asked_elsewhere,
 		s2_who_led_waits_for_whom_it_was_meant_and_then_no_more,
+		s2_what_is_meant_for_another_is_not_claimed_unseen,
+		s3_what_a_better_node_waits_for_is_not_claimed_unseen,
 		s2_transfer_is_refused,
 		s2_a_session_that_is_not_renewed_is_no_live_candidate,
 		s2_transfer_finds_the_session_that_lives,

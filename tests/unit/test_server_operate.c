@@ -334,26 +334,38 @@ END_TEST
 
 // ---- what status tells ----
 
-static void take_candidates(const struct exchange_candidate *candidates, size_t count)
+// One of each session.
+static void take_candidates(
+	struct exchange_candidate *candidates, const struct exchange_offerer *offerers, size_t count)
 {
-	server_take_candidates(server, &(struct exchange_reply){.candidates = candidates, .candidate_count = count});
+	for (uint32_t i = 0; i < count; i++)
+		candidates[i].offerer = i;
+	server_take_candidates(server, &(struct exchange_reply){.candidates = candidates,
+					       .candidate_count = count,
+					       .offerers = offerers,
+					       .offerer_count = count});
 }
 
 START_TEST(w20_status_tells_who_else_would_lead)
 {
-	static const struct exchange_candidate candidates[] = {
-		{.lease = 1, .priority = -5, .node = "b", .age_us = 7200000000},
-		{.lease = 0, .priority = 3, .node = "c:1", .age_us = 3600000000},
-		{.lease = 1, .priority = 7, .node = "b", .age_us = 9000000000}, // its last life
-		{.lease = 1, .priority = 1, .node = "host-a", .age_us = 1},     // this node itself
-		{.lease = 1, .priority = 0, .node = "d", .age_us = 3600000000},
-		{.lease = 1, .priority = 0, .node = "e f", .age_us = 1}, // no daemon's name
-		{.lease = 9, .priority = 0, .node = "g", .age_us = 1},   // of no component here
+	static const struct exchange_offerer offerers[] = {
+		{.node = "b", .age_us = 7200000000},
+		{.node = "c:1", .age_us = 3600000000},
+		{.node = "b", .age_us = 9000000000}, // its last life
+		{.node = "host-a", .age_us = 1},     // this node itself
+		{.node = "d", .age_us = 3600000000},
+		{.node = "e f", .age_us = 1}, // no daemon's name
+		{.node = "g", .age_us = 1},
+	};
+	struct exchange_candidate candidates[] = {
+		{.lease = 1, .priority = -5}, {.lease = 0, .priority = 3}, {.lease = 1, .priority = 7},
+		{.lease = 1, .priority = 1}, {.lease = 1, .priority = 0}, {.lease = 1, .priority = 0},
+		{.lease = 9, .priority = 0}, // of no component here
 	};
 	struct peer *peer = new_peer();
 	uint64_t d_ms, b_ms;
 	char line[128];
-	take_candidates(candidates, COUNT_OF(candidates));
+	take_candidates(candidates, offerers, COUNT_OF(candidates));
 	say(peer, "status component=counter\n");
 	wait_bytes(peer, 150);
 	const char *found = strstr(buffer_bytes(&peer->heard), " candidates=");
@@ -361,7 +373,7 @@ START_TEST(w20_status_tells_who_else_would_lead)
 	snprintf(line, sizeof line, "%.*s", (int)strcspn(found + 1, " ") + 1, found);
 	ck_assert_int_eq(sscanf(line, " candidates=d:%lu:0,b:%lu:-5", &d_ms, &b_ms), 2);
 	ck_assert_msg(d_ms >= 3600000 && d_ms < 3700000 && b_ms >= 7200000 && b_ms < 7300000, "%s", line);
-	take_candidates(NULL, 0);
+	take_candidates(NULL, NULL, 0);
 	free_peer(peer);
 }
 END_TEST
@@ -379,15 +391,17 @@ static void append(char *text, size_t size, const char *more, unsigned times)
 START_TEST(w20_the_longest_row_fits)
 {
 	static struct exchange_candidate candidates[100];
+	static struct exchange_offerer offerers[COUNT_OF(candidates)];
 	struct peer *peer = joined("engine");
 	char store[EXCHANGE_TEXT_SIZE];
 	for (size_t i = 0; i < COUNT_OF(candidates); i++) {
-		candidates[i] = (struct exchange_candidate){.priority = -1000000, .age_us = INT64_MAX};
-		memset(candidates[i].node, 'a', NAME_BYTES);
-		candidates[i].node[0] = (char)('0' + i % 10);
-		candidates[i].node[1] = (char)('0' + i / 10);
+		candidates[i].priority = -1000000;
+		offerers[i].age_us = INT64_MAX;
+		memset(offerers[i].node, 'a', NAME_BYTES);
+		offerers[i].node[0] = (char)('0' + i % 10);
+		offerers[i].node[1] = (char)('0' + i / 10);
 	}
-	take_candidates(candidates, COUNT_OF(candidates));
+	take_candidates(candidates, offerers, COUNT_OF(candidates));
 	memset(store, ' ', sizeof store - 1);
 	store[sizeof store - 1] = '\0';
 	server_free(server);
@@ -396,7 +410,7 @@ START_TEST(w20_the_longest_row_fits)
 	ck_assert_int_eq(server_listen(server, listen_fd), 0);
 	free_peer(peer);
 	peer = joined("engine");
-	take_candidates(candidates, COUNT_OF(candidates));
+	take_candidates(candidates, offerers, COUNT_OF(candidates));
 	election.leases[0].seat = SEAT_WORKING;
 	election.leases[0].token = (struct election_token){.term = UINT64_MAX, .deadline = INT64_MAX};
 	memset(election.paused_by, 'p', NAME_BYTES);

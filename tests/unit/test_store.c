@@ -120,8 +120,8 @@ static void note_operators(struct store_link *link, const struct exchange_reques
 	for (uint32_t i = 0; i < request->history_count; i++)
 		answer->past[answer->reply->past_count++] = (struct exchange_past){.term = i + 1};
 	for (uint32_t i = 0; request->candidates && i < CANDIDATES; i++) {
-		struct exchange_candidate session = {.session = {{1}}, .seq = i, .lease_ms = i ? 7 : INT64_MAX};
-		ck_assert(store_take_offers(answer, link->names, &session, text));
+		struct exchange_offerer offerer = {.session = {{1}}, .seq = i, .lease_ms = i ? 7 : INT64_MAX};
+		ck_assert(store_take_offers(answer, link->names, &offerer, text));
 	}
 	free(text);
 }
@@ -146,9 +146,11 @@ static void fake_exchange(struct store_link *link, const struct store_call *call
 	for (size_t i = 0; i < request->claim_count; i++)
 		answer->grants[answer->reply->grant_count++] =
 			(struct exchange_grant){.lease = request->claims[i].lease, .term = request->claims[i].term + 1};
-	answer->reply->row_count = link->names->count;
-	answer->rows[link->names->count - 1].lease = (uint32_t)link->names->count - 1;
-	answer->rows[0] = fake.row;
+	if (request->report) {
+		answer->reply->row_count = link->names->count;
+		answer->rows[link->names->count - 1].lease = (uint32_t)link->names->count - 1;
+		answer->rows[0] = fake.row;
+	}
 	if (request->strays)
 		answer->reply->strays[answer->reply->stray_count++] = (struct exchange_stray){.lease_ms = -1};
 	answer->reply->outcome = EXCHANGE_OK;
@@ -160,13 +162,14 @@ static int fake_hint_fd(struct store_link *link)
 	return fake.hint_fd;
 }
 
-static bool fake_take_hint(struct store_link *link)
+static bool fake_take_hint(struct store_link *link, struct store_hint *hint)
 {
 	(void)link;
 	eventfd_t count;
 	if (eventfd_read(fake.hint_fd, &count) < 0)
 		return false;
 	fake.hints++;
+	hint->freed[hint->freed_count++] = (uint32_t)fake.hints;
 	return count == 1; // two at once are an echo
 }
 
@@ -191,6 +194,7 @@ static const struct store_driver driver = {
 // ---- the tests ----
 
 static struct store *store;
+static struct store_hint hint;
 
 static void set_up(void)
 {
@@ -252,6 +256,7 @@ START_TEST(test_round_trip)
 	struct exchange_claim claims[] = {{.lease = 0, .term = 6}, {.lease = 1, .term = 7}};
 	struct exchange_request request = {
 		.number = 5,
+		.report = true,
 		.releases = &release,
 		.release_count = 1,
 		.claims = claims,
@@ -331,7 +336,7 @@ START_TEST(test_operators)
 	ck_assert_uint_eq(reply->past[2].term, 3);
 	ck_assert_uint_eq(reply->candidate_count, CANDIDATES * COUNT_OF(offers));
 	for (size_t i = 0; i < reply->candidate_count; i++) {
-		ck_assert_int_eq(reply->candidates[i].seq, (int64_t)i / 2);
+		ck_assert_int_eq(exchange_offerer_of(reply, &reply->candidates[i])->seq, (int64_t)i / 2);
 		ck_assert_uint_eq(reply->candidates[i].lease, 1 - i % 2);
 		ck_assert_int_eq(reply->candidates[i].priority, i % 2 ? 4 : -3);
 	}
@@ -379,8 +384,8 @@ START_TEST(test_nonsense)
 		ck_assert_int_eq(reply->rows[0].holder_lease_ms, cases[i].sane_lease_ms);
 		ck_assert_int_eq(reply->rows[0].cooldown_ms, cases[i].sane_cooldown_ms);
 		ck_assert_int_eq(reply->strays[0].lease_ms, 600000);
-		ck_assert_int_eq(reply->candidates[0].lease_ms, 600000);
-		ck_assert_int_eq(reply->candidates[1].lease_ms, 7);
+		ck_assert_int_eq(reply->offerers[0].lease_ms, 600000);
+		ck_assert_int_eq(reply->offerers[1].lease_ms, 7);
 		store_reply_free(reply);
 	}
 }
@@ -395,21 +400,21 @@ START_TEST(test_offers_text)
 	const struct store_names known = {.name = names, .count = COUNT_OF(names)}, none = {.name = names};
 	struct exchange_reply reply = {0};
 	struct store_answer answer = {.reply = &reply};
-	struct exchange_candidate session = {.session = {{1}}};
+	struct exchange_offerer offerer = {.session = {{1}}};
 	for (size_t i = 0; i < COUNT_OF(texts); i++) {
-		ck_assert(store_take_offers(&answer, &known, &session, texts[i]));
+		ck_assert(store_take_offers(&answer, &known, &offerer, texts[i]));
 		ck_assert_msg(reply.candidate_count == 0, "\"%s\"", texts[i]);
 	}
-	ck_assert(store_take_offers(&answer, &none, &session, "engine=1"));
-	session.session = (struct uuid){0};
-	ck_assert(store_take_offers(&answer, &known, &session, "engine=1"));
+	ck_assert(store_take_offers(&answer, &none, &offerer, "engine=1"));
+	offerer.session = (struct uuid){0};
+	ck_assert(store_take_offers(&answer, &known, &offerer, "engine=1"));
 	ck_assert_uint_eq(reply.candidate_count, 0);
-	session.session.byte[0] = 1;
-	ck_assert(store_take_offers(&answer, &known, &session, "  engine=2147483647   x discovery=-2147483648 "));
+	offerer.session.byte[0] = 1;
+	ck_assert(store_take_offers(&answer, &known, &offerer, "  engine=2147483647   x discovery=-2147483648 "));
 	ck_assert_uint_eq(reply.candidate_count, 2);
 	ck_assert_int_eq(reply.candidates[0].priority, INT32_MAX);
 	ck_assert_int_eq(reply.candidates[1].priority, INT32_MIN);
-	free(answer.candidates);
+	store_free_offers(&answer);
 }
 END_TEST
 
@@ -509,12 +514,33 @@ END_TEST
 
 START_TEST(test_hints)
 {
-	ck_assert(!store_take_hint(store));
+	ck_assert(!store_take_hint(store, &hint));
 	raise_fd(fake.hint_fd);
 	ck_assert(wait_fd(store_fd(store), SOON_MS));
-	ck_assert(store_take_hint(store));
-	ck_assert(!store_take_hint(store));
+	ck_assert(store_take_hint(store, &hint));
+	ck_assert_uint_eq(hint.freed_count, 1);
+	ck_assert_uint_eq(hint.freed[0], 1);
+	ck_assert(!store_take_hint(store, &hint));
+	ck_assert_uint_eq(hint.freed_count, 0);
 	ck_assert(is_quiet());
+}
+END_TEST
+
+// Of each lease the last word counts; of those for which there is no room nothing is said.
+START_TEST(test_hints_of_leases)
+{
+	hint = (struct store_hint){.freed_count = 0};
+	store_hint_take(&hint, 7, true);
+	store_hint_take(&hint, 7, true);
+	store_hint_take(&hint, 8, true);
+	ck_assert_uint_eq(hint.freed_count, 2);
+	store_hint_take(&hint, 7, false);
+	store_hint_take(&hint, 9, false);
+	ck_assert_uint_eq(hint.freed_count, 1);
+	ck_assert_uint_eq(hint.freed[0], 8);
+	for (uint32_t lease = 0; lease < 2 * STORE_FREED; lease++)
+		store_hint_take(&hint, lease, true);
+	ck_assert_uint_eq(hint.freed_count, STORE_FREED);
 }
 END_TEST
 
@@ -528,7 +554,7 @@ START_TEST(test_hint_during_an_exchange)
 	raise_fd(fake.gate_fd);
 	ck_assert_uint_eq(take_reply(1), EXCHANGE_OK);
 	ck_assert(wait_fd(store_fd(store), SOON_MS));
-	ck_assert(store_take_hint(store));
+	ck_assert(store_take_hint(store, &hint));
 }
 END_TEST
 
@@ -639,6 +665,7 @@ static Suite *store_suite(void)
 	tcase_add_test(thread, test_a_late_request_is_never_executed);
 	tcase_add_test(thread, test_abort);
 	tcase_add_test(thread, test_hints);
+	tcase_add_test(thread, test_hints_of_leases);
 	tcase_add_test(thread, test_hint_during_an_exchange);
 	tcase_add_test(thread, test_replies_wait_for_the_loop);
 	tcase_add_test(thread, test_free_while_out);
