@@ -8,10 +8,12 @@ import collections
 import concurrent.futures
 import contextlib
 import os
+import queue
 import random
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 import processes
@@ -39,13 +41,37 @@ RIVAL = HERE / "rival.py"
 
 
 class Wire(Proxy):
-    """A node's own way to its store, and how often something passed."""
+    """A node's own way to its store, and how often something passed; with `delay_s`, so much later."""
 
     passed = 0
+    delay_s = 0
+
+    def __init__(self, target_port):
+        self.late = queue.Queue()
+        threading.Thread(target=self._send_late, daemon=True).start()
+        super().__init__(target_port)
 
     def _pass_on(self, end):
         self.passed += 1
-        super()._pass_on(end)
+        if not self.delay_s and not self.late.unfinished_tasks:
+            super()._pass_on(end)
+            return
+        try:
+            data = end.recv(65536)
+        except OSError:
+            data = b""
+        if data:
+            self.late.put((time.monotonic() + self.delay_s, self.peers[end], data))
+        else:
+            self._drop(end)
+
+    def _send_late(self):
+        while True:
+            due, end, data = self.late.get()
+            time.sleep(max(0, due - time.monotonic()))
+            with contextlib.suppress(OSError):
+                end.sendall(data)
+            self.late.task_done()
 
 
 class Node:
@@ -61,6 +87,7 @@ class Node:
         case.addCleanup(self.file.close)
         self.rest, self.seen = b"", collections.deque(maxlen=LATEST)
         self.name, self._start = name, start
+        self.environment = {}  # of all that it starts but its worker's tenurectl
         self.processes, self.started_at = [], 0
 
     def start(self):
@@ -179,16 +206,22 @@ class Pair:
         self.killed()
         self.frozen()
 
+    def start(self):
+        for node in self.nodes:
+            node.start()
+
+    def kill(self):
+        for node in self.nodes:
+            node.kill()
+
     def run(self, trial=None):
         try:
-            for node in self.nodes:
-                node.start()
+            self.start()
             for number in range(self.trials):
                 (trial or self.struck)()
                 print(f"  {self.name}: {number + 1} of {self.trials}", file=sys.stderr, flush=True)
         finally:
-            for node in self.nodes:
-                node.kill()
+            self.kill()
         return self
 
     def row(self):
@@ -213,6 +246,7 @@ def tenure(case, name, store, worker, **options):
             way = store.through(node.wire.port) if node.wire else store
             replicas[node.name] = case.replica(node.name, way, init=not replicas, **keys)
         replica = replicas[node.name]
+        replica.environment = node.environment
         replica.start()
         replica.expected_to_live = False  # it is killed
         run = [TENURECTL, "--socket", replica.socket, "run", "engine", "--", *worker, node.beats]
@@ -221,8 +255,9 @@ def tenure(case, name, store, worker, **options):
     return Pair(case, name, start, **options)
 
 
-def quiet(command):
-    return processes.spawn(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+def quiet(command, **environment):
+    quietly = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    return processes.spawn(command, env={**os.environ, **environment}, **quietly)
 
 
 def placed(where, node):
@@ -234,7 +269,8 @@ def rival(case, name, kind, where, **options):
     lease_s = options.get("lease_s", LEASE_S)
 
     def start(node):
-        return [quiet([RIVAL, kind, placed(where, node), lease_s, *BEAT, node.beats])]
+        command = [RIVAL, kind, placed(where, node), lease_s, *BEAT, node.beats]
+        return [quiet(command, **node.environment)]
 
     return Pair(case, name, start, **options)
 
@@ -245,17 +281,17 @@ def by_rows(case, where):
         yield rival(case, kind.NAME, kind.KIND, where, **options)
 
 
-def etcdctl_lock(case, url, **options):
+def etcdctl_lock(case, url, name="`etcdctl lock`", **options):
     def start(node):
         at = f"--endpoints={placed(url, node)}"
         return [quiet(["etcdctl", at, "lock", f"--ttl={LEASE_S}", "engine", "--", *BEAT, node.beats])]
 
-    return Pair(case, "`etcdctl lock`", start, **options)
+    return Pair(case, name, start, **options)
 
 
-def side_by_side(work, pairs):
+def side_by_side(work, pairs, *more):
     with concurrent.futures.ThreadPoolExecutor(len(pairs)) as pool:
-        return list(pool.map(work, pairs))
+        return list(pool.map(work, pairs, *more))
 
 
 def table(section, pairs):

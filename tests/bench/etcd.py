@@ -13,14 +13,18 @@ from postgres import free_port
 
 class Etcd:
     def __init__(self, directory):
-        self.directory = directory
+        self.data = directory
         self.client_port, peer_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.client_port}"
-        peer = f"http://127.0.0.1:{peer_port}"
+        self.peer = f"http://127.0.0.1:{peer_port}"
+        self.process = self.connection = None
+        self.start()
+
+    def start(self):
         self.process = processes.spawn(
-            ["etcd", "--data-dir", directory, "--listen-client-urls", self.url, "--advertise-client-urls", self.url]
-            + ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
-            + ["--initial-cluster", f"default={peer}"],
+            ["etcd", "--data-dir", self.data, "--listen-client-urls", self.url, "--advertise-client-urls", self.url]
+            + ["--listen-peer-urls", self.peer, "--initial-advertise-peer-urls", self.peer]
+            + ["--initial-cluster", f"default={self.peer}"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

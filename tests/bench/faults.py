@@ -1,50 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The worker lives, and what elected it stands still or is cut off from its store beyond the lease, then goes on."""
+"""What goes wrong around a worker that lives: with what elected it, with its way to the store, and with the store."""
 
+import collections
 import contextlib
+import itertools
+import os
+import shutil
 import time
 
+import network
 import processes
-from crash import BEAT, ETCDCTL_ELECT_S, FEW, LOOKS, START_S, TRIALS, WATCH_S, etcdctl_lock, rival, side_by_side, tenure
+from crash import BEAT, ETCDCTL_ELECT_S, LEASE_S, LOOKS, START_S, TRIALS, WATCH_S, etcdctl_lock, rival, side_by_side
+from crash import tenure
+from databases import Clock
 from etcd import Etcd
 from events import now
 from replica import until
 from results import Section, shown, spread
 from zookeeper import ZooKeeper
 
+COPIES = 3  # of each election, each with a third of the trials: they need no processor, but time
+MANY = max(1, TRIALS // COPIES)
+FEW = max(1, MANY // 5)  # of what takes a minute
+LATE_S = 2
 
-def running(node):
-    return [pid for pid in node.whole() if processes.is_running(pid)]
+
+# ---- what befalls a replica; the constructor begins it ----
 
 
-class Frozen:
-    """All of a replica stands still but its worker, and those of its ancestors that are spared."""
+class Elector:
+    """All of a replica but its worker, and those of its ancestors that are spared."""
 
-    def __init__(self, node, worker, ancestors):
-        family = running(node)
+    def __init__(self, leader, _, worker, spared):
+        family = [pid for pid in leader.whole() if processes.is_running(pid)]
         above = [pid for pid in family if worker in processes.descendants(pid)]
-        assert len(above) >= ancestors
-        kept = {worker, *above[len(above) - ancestors :]}
+        assert len(above) >= spared
+        kept = {worker, *above[len(above) - spared :]}
         self.victims, self.worker = [pid for pid in family if pid not in kept], worker
+        assert self.victims
+
+
+class Frozen(Elector):
+    TITLE = "what elected it is frozen"
+
+    def __init__(self, leader, *arguments):
+        super().__init__(leader, *arguments)
         for pid in self.victims:
             processes.send(pid, processes.signal.SIGSTOP)
-        until(self.holds, f"all of {node.name} stands still", START_S)
+        until(lambda: all(map(self.rests, self.victims)), f"all of {leader.name} stands still", START_S)
+        self.victims = [pid for pid in self.victims if processes.is_running(pid)]  # without who was ending
+        assert self.victims
 
-    def holds(self):
-        return self.victims and all(processes.state(pid) == "T" for pid in self.victims)
+    @staticmethod
+    def rests(pid):
+        return not processes.is_running(pid) or processes.state(pid) == "T"
 
     def end(self):
-        assert self.holds() and processes.state(self.worker) != "T"
+        assert all(processes.state(pid) == "T" for pid in self.victims) and processes.state(self.worker) != "T"
         for pid in self.victims:
             processes.send(pid, processes.signal.SIGCONT)
 
 
-class Cut:
-    """Nothing passes between a replica and its store, and no connection ends; then all of it arrives."""
+class Killed(Elector):
+    TITLE = "what elected it is killed"
 
-    def __init__(self, node, *_):
-        self.wire = node.wire
-        assert self.wire.peers, f"{node.name} has no connection"
+    def __init__(self, leader, *arguments):
+        super().__init__(leader, *arguments)
+        for pid in self.victims:
+            processes.send(pid, processes.signal.SIGKILL)
+
+    def end(self):
+        """Nobody else does."""
+        processes.send(self.worker, processes.signal.SIGKILL)
+
+
+class Cut:
+    TITLE = "cut off from the store; what was sent meanwhile arrives afterwards"
+
+    def __init__(self, leader, *_):
+        self.wire = leader.wire
+        assert self.wire.peers, f"{leader.name} has no connection"
         self.wire.hold()
         self.passed = self.wire.passed
 
@@ -53,32 +88,190 @@ class Cut:
         self.wire.release()
 
 
-class Faults:
-    """What a pair makes of each fault, in ms: how long nobody worked, and two; `after`: the latter after its end."""
+class Filtered:
+    """On its way to the store, in the network that we have for ourselves."""
 
-    def __init__(self, pair, kinds=(Frozen, Cut), spared=0):
+    def __init__(self, leader, *_):
+        assert os.environ.get(network.ENTERED)
+        port = leader.wire.port
+        self.end = network.filtered("db", "ip", "input", *(rule.format(port=port) for rule in self.RULES))
+
+
+class RequestsCut(Filtered):
+    TITLE = "requests to the store are lost"
+    RULES = ("tcp dport {port} drop",)
+
+
+class RepliesCut(Filtered):
+    TITLE = "replies of the store are lost"
+    RULES = ("tcp sport {port} drop",)
+
+
+class Resets(Filtered):
+    TITLE = "connections to the store are reset, and refused"
+    RULES = ("tcp dport {port} reject with tcp reset",)
+
+
+class Loss(Filtered):
+    TITLE = "a fifth of all packets is lost"
+    RULES = tuple(f"tcp {end} {{port}} numgen random mod 100 < 20 drop" for end in ("dport", "sport"))
+
+
+class Delay:
+    TITLE = f"what is sent takes {LATE_S} s"
+
+    def __init__(self, leader, *_):
+        self.wire = leader.wire
+        self.wire.delay_s = LATE_S
+
+    def end(self):
+        self.wire.delay_s = 0
+
+
+class Ahead:
+    TITLE = "the other's wall clock is an hour ahead"
+
+    def __init__(self, _, other, *__):
+        self.clock = other.clock
+        self.clock.move(1)
+
+    def end(self):
+        self.clock.move(0)
+
+
+ELECTORS = (Frozen, Killed)
+WIRES = (Cut, RequestsCut, RepliesCut, Resets)
+BEARABLE = (Loss, Delay, Ahead)  # for as long as two leases; nobody has to follow
+
+
+# ---- what befalls all stores at once ----
+
+
+def pids(server):
+    return [server.process.pid, *processes.descendants(server.process.pid)]
+
+
+def killed(servers):
+    for server in servers:
+        for pid in pids(server):
+            processes.send(pid, processes.signal.SIGKILL)
+        server.process.wait()
+
+
+def started(servers):
+    for server in servers:
+        server.start()
+
+
+def stores_killed(servers, _):
+    killed(servers)
+    started(servers)
+
+
+def stores_frozen(servers, _):
+    for server in servers:
+        processes.freeze(server.process.pid)
+    time.sleep(2 * LEASE_S)
+    for server in servers:
+        processes.thaw(server.process.pid)
+
+
+def copy_of(server):
+    return server.data.with_name(server.data.name + ".copy")
+
+
+def stores_gone_back(servers, _):
+    killed(servers)
+    for server in servers:
+        shutil.rmtree(server.data)
+        copy_of(server).rename(server.data)
+    started(servers)
+
+
+def before_going_back(servers, watched):
+    """A copy as of a power failure at this moment; then each has another leader, of whom the copy knows nothing."""
+    for server in servers:
+        processes.freeze(server.process.pid)
+        shutil.rmtree(copy_of(server), ignore_errors=True)
+        network.run("cp", "-a", str(server.data), str(copy_of(server)))
+        processes.thaw(server.process.pid)
+    pairs, since = settled(watched), now()
+    for leader, _ in pairs:
+        leader.kill()
+    followed = side_by_side(lambda each, pair: each.pair.successor(pair[1], since), watched, pairs)
+    assert all(followed), followed
+    for leader, _ in pairs:
+        leader.start()
+    settled(watched)
+
+
+STORES = {
+    "the store is killed, and started again": (stores_killed, None),
+    f"the store is frozen for {2 * LEASE_S} s": (stores_frozen, None),
+    "the store comes back as it was before its leader led": (stores_gone_back, before_going_back),
+}
+
+
+def settled(watched):
+    return side_by_side(Watched.settled, watched)
+
+
+# ---- what comes of it ----
+
+
+class Watched:
+    """A pair, and what came of each fault, in ms: how long nobody worked, and two, and two after the fault."""
+
+    def __init__(self, pair, kinds, spared=0):
         self.pair, self.kinds, self.spared = pair, kinds, spared
-        self.gaps, self.overlaps, self.after = ({kind: [] for kind in kinds} for _ in range(3))
+        self.name = pair.name.rpartition(", ")[0]
+        self.found = {}
+        self.never = collections.Counter()  # nobody else came
+        self.stuck = 0  # how often two went on working, or nobody worked again
+
+    def note(self, title, begun_at, ended_at):
+        until_at = now()
+        beats = sorted(beat for node in self.pair.nodes for beat in node.read() if begun_at <= beat[0] <= until_at)
+        times = [begun_at, *(at for at, _ in beats), until_at]
+        spans = {}
+        for at, pid in beats:
+            spans[pid] = (spans.get(pid, (at, at))[0], at)
+        both = [(max(a[0], b[0]), min(a[1], b[1])) for a, b in itertools.combinations(spans.values(), 2)]
+        gap = max(later - at for at, later in itertools.pairwise(times))
+        overlap = max((last - first for first, last in both), default=0)
+        after = max((last - max(first, ended_at) for first, last in both), default=0)
+        self.found.setdefault(title, []).append(tuple(max(0, ns) / 1e6 for ns in (gap, overlap, after)))
+
+    def settled(self):
+        try:
+            return self.pair.settled()
+        except AssertionError as stuck:
+            if self.name.startswith("Tenure"):
+                raise
+            print(f"  {stuck}", flush=True)
+            self.stuck += 1
+            self.pair.kill()
+            self.pair.start()
+            return self.pair.settled()
 
     def suffer(self, kind):
-        pair = self.pair
-        leader, other = pair.settled()
+        leader, other = self.settled()
         worker, begun_at = leader.last()[1], now()
-        fault = kind(leader, worker, self.spared)
-        first = pair.successor(other, begun_at)
-        if not first:
-            raise RuntimeError(f"{pair.name}, {kind.__name__}: nobody followed {leader.name}")
-        time.sleep(WATCH_S)
+        fault = kind(leader, other, worker, self.spared)
+        if kind in BEARABLE:
+            time.sleep(2 * self.pair.lease_s)
+        else:
+            self.never[kind.TITLE] += not self.pair.successor(other, begun_at)
+            time.sleep(WATCH_S)
         ended_at = now()
         fault.end()
         time.sleep(WATCH_S)
-        last = [at for at, who in leader.read() if who == worker][-1]
-        self.gaps[kind].append(max(0, first - last) / 1e6)
-        both = min(last, other.last()[0])
-        self.overlaps[kind].append(max(0, both - first) / 1e6)
-        self.after[kind].append(max(0, both - ended_at) / 1e6)
-        leader.kill()
-        leader.start()
+        self.note(kind.TITLE, begun_at, ended_at)
+        if kind in BEARABLE:
+            self.mend()
+        else:
+            leader.kill()
+            leader.start()
 
     def trial(self):
         for kind in self.kinds:
@@ -87,51 +280,112 @@ class Faults:
     def run(self):
         self.pair.run(self.trial)
 
-    def row(self, kind):
-        overlaps, after = self.overlaps[kind], self.after[kind]
-        count = f"{sum(overlap > 0 for overlap in overlaps)} of {len(overlaps)}"
-        most = f"to the end of {WATCH_S:g} s" if max(after) > WATCH_S * 990 else shown(max(after))
-        gaps = spread(self.gaps[kind])
-        return (self.pair.name, f"{self.pair.lease_s:g}", gaps, count, shown(max(overlaps)), most)
+    def mend(self):
+        """Two that go on working, or nobody who does, would stay like that."""
+        if sum(node.works() for node in self.pair.nodes) != 1:
+            self.pair.kill()
+            self.pair.start()
 
 
-def elections(case, etcd, keeper):
+def struck(servers, watched):
+    """All of them, by what befalls their stores; from one thread, with which the servers would die."""
+    for each in watched:
+        each.pair.start()
+    for number in range(MANY):
+        for title, (strike, prepare) in STORES.items():
+            settled(watched)
+            if prepare:
+                prepare(servers, watched)
+            begun_at = now()
+            strike(servers, watched)
+            ended_at = now()
+            time.sleep(LEASE_S + WATCH_S)
+            for each in watched:
+                each.note(title, begun_at, ended_at)
+                each.mend()
+        print(f"  the stores: {number + 1} of {MANY}", flush=True)
+    for each in watched:
+        each.pair.kill()
+
+
+def elections(case, copy, etcd, keeper):
     """Each node has a wire of its own to its store."""
     server, url, where = case.server, "http://127.0.0.1:PORT", "127.0.0.1:PORT"
-    wired = {"target": server.port}
+    wired = {"target": server.port, "trials": MANY}
     conninfo = server.conninfo(case.postgres().database, "postgres", "PORT")
     long = {"lease_s": ETCDCTL_ELECT_S, "trials": FEW}
+    every = ELECTORS + WIRES + BEARABLE
 
-    def ours(name, worker, **options):
-        return tenure(case, f"Tenure{name}", case.postgres(), worker, **wired, **options)
+    def ours(name, worker, kinds, spared=0, **options):
+        pair = tenure(case, f"Tenure{name}, {copy}", case.postgres(), worker, **{**wired, **options})
+        return Watched(pair, kinds, spared)
 
-    yield Faults(ours("", LOOKS))
-    yield Faults(ours(f", {ETCDCTL_ELECT_S} s", LOOKS, **long))
-    yield Faults(ours(", the rivals' worker", BEAT))
-    yield Faults(ours(", the rivals' worker, guardian spared", BEAT), [Frozen], spared=1)
-    yield Faults(ours(", the rivals' worker, only the daemon", BEAT), [Frozen], spared=2)
-    yield Faults(etcdctl_lock(case, url, target=etcd.client_port))
-    yield Faults(rival(case, "`etcdctl elect`", "elect", url, target=etcd.client_port, **long))
-    yield Faults(rival(case, "ZooKeeper, kazoo", "kazoo", where, target=keeper.port))
-    yield Faults(rival(case, "JDBC lock, Spring's cadence", "jdbc", conninfo, **wired))
-    yield Faults(rival(case, "`leader_leases`", "leader_leases", conninfo, **wired))
+    def theirs(name, kind, place, kinds=every, **options):
+        return Watched(rival(case, f"{name}, {copy}", kind, place, **{**wired, **options}), kinds)
+
+    # A program that is linked to no libc asks the kernel for the time, where nothing moves it for one process.
+    linked = tuple(kind for kind in every if kind is not Ahead)
+    lock = etcdctl_lock(case, url, name=f"`etcdctl lock`, {copy}", target=etcd.client_port, trials=MANY)
+    return [
+        ours("", LOOKS, every),
+        ours(", the rivals' worker", BEAT, every),
+        Watched(lock, linked),
+        theirs("ZooKeeper, kazoo", "kazoo", where, target=keeper.port),
+        theirs("JDBC lock, Spring's cadence", "jdbc", conninfo),
+        theirs("`leader_leases`", "leader_leases", conninfo),
+    ], [
+        ours(", the rivals' worker, guardian spared", BEAT, ELECTORS, spared=1),
+        ours(", the rivals' worker, only the daemon", BEAT, ELECTORS, spared=2),
+        ours(f", {ETCDCTL_ELECT_S} s", LOOKS, ELECTORS + WIRES, **long),
+        theirs("`etcdctl elect`", "elect", url, ELECTORS + WIRES, target=etcd.client_port, **long),
+    ]
+
+
+def table(section, watched, title):
+    rows = {}
+    for each in watched:
+        rows.setdefault((each.name, f"{each.pair.lease_s:g}"), []).extend(each.found.get(title, []))
+    lines = []
+    for row, found in rows.items():
+        if found:
+            gaps, overlaps, after = zip(*found)
+            most = f"to the end of {WATCH_S:g} s" if max(after) > WATCH_S * 990 else shown(max(after))
+            never = sum(each.never[title] for each in watched if each.name == row[0])
+            alone = f"; nobody else came in {never}" if never else ""
+            two = f"{sum(overlap > 0 for overlap in overlaps)} of {len(overlaps)}"
+            lines.append((*row, spread(gaps) + alone, two, shown(max(overlaps)), most))
+    section.table((title, "lease, s", "nobody works", "two at once", "for at most", "of it after the fault"), lines)
 
 
 def faults(case):
     with contextlib.ExitStack() as stack:
-        etcd = stack.enter_context(Etcd(case.directory / "etcd"))
-        keeper = stack.enter_context(ZooKeeper(case.directory / "zookeeper"))
-        found = list(elections(case, etcd, keeper))
-        side_by_side(Faults.run, found)
-    section = Section("faults", "only the worker goes on: ms without a worker, and with two")
-    for kind, title in ((Frozen, "all but the worker frozen"), (Cut, "cut off from the store")):
-        section.table(
-            (title, "lease, s", "nobody works", "two at once", "for at most", "of it after the fault"),
-            [each.row(kind) for each in found if kind in each.kinds],
-        )
+        servers, short, long = [case.server], [], []
+        for copy in range(COPIES):
+            etcd = stack.enter_context(Etcd(case.directory / f"etcd{copy}"))
+            keeper = stack.enter_context(ZooKeeper(case.directory / f"zookeeper{copy}"))
+            servers += [etcd, keeper]
+            those, others = elections(case, copy, etcd, keeper)
+            short, long = short + those, long + others
+        for number, node in enumerate(node for each in short for node in each.pair.nodes):
+            node.clock = Clock(case.directory / f"clock{number}")
+            node.environment = node.clock.environment
+        side_by_side(Watched.run, short + long)
+        struck(servers, short)
+    section = Section("faults", "the worker lives, and what is around it fails: ms without a worker, and with two")
+    for title in (*(kind.TITLE for kind in ELECTORS + WIRES + BEARABLE), *STORES):
+        table(section, short + long, title)
+    stuck = collections.Counter()
+    for each in short + long:
+        stuck[each.name] += each.stuck
     section.say(
-        f"The fault ends {WATCH_S:g} s after the other began to work, and it is watched for {WATCH_S:g} s more."
-        f" {TRIALS} trials of each fault, {FEW} at {ETCDCTL_ELECT_S} s; all elections side by side. Cut off: what was"
-        " sent meanwhile arrives afterwards, and no connection is closed."
+        f"A fault ends {WATCH_S:g} s after the other began to work, or, where nobody has to, after two leases; it is"
+        f" watched for {WATCH_S:g} s more, the stores' for a lease more."
+        f" {MANY * COPIES} trials of each, {FEW * COPIES} at {ETCDCTL_ELECT_S} s; all"
+        " elections side by side, those of one kind on the same store. Without a fault a worker writes each 10 ms. The"
+        " worker of what was killed is killed at the fault's end, for nobody else does. `etcdctl` is linked to no libc,"
+        " so that nothing moves its clock. What a store forgets is what was committed since its leader before."
+        " Started anew, for two went on working, or nobody worked any more: "
+        + (", ".join(f"{name} {count} times" for name, count in (+stuck).items()) or "none")
+        + "."
     )
     return section

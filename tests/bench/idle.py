@@ -2,12 +2,14 @@
 """What an election costs the database while nothing happens, and the daemon, with one component and with thousands."""
 
 import os
+import subprocess
 import sys
+import threading
 import time
 
 import processes
 from crash import RIVAL
-from replica import Client, until
+from replica import BUILD, until
 from results import Section, shown, verdict
 from rivals import KINDS
 
@@ -15,7 +17,7 @@ COUNTS = (1, 100, 10_000)
 WINDOW_S = int(os.environ.get("IDLE_S", "30"))
 RIVALS_S = 2 * WINDOW_S  # Oban holds an election each 30 s
 ELECTIONS = (1, 10)  # of a rival
-JOINS = 4000  # of one connection
+CROWD = BUILD / "tests/bench/crowd"
 DEFAULTS = {"lease": "10s", "renew": "2s", "poll": "1s", "timeout": "2s"}
 # The log is the whole server's: no vacuum of what came before is to be in it. A transaction may have many statements.
 SERVER = {"autovacuum": "off", "pg_stat_statements.track": "top"}
@@ -32,25 +34,29 @@ def say(text):
 
 
 class Crowd:
-    """Workers for many components at one replica, over a few connections."""
+    """Workers for many components at one replica, in a process that costs little."""
 
-    def __init__(self, case, replica, names):
-        self.clients = []
-        for begin in range(0, len(names), JOINS):
-            # Not one of the case's feeds: without `extended` it does not know its deadlines.
-            client = Client(replica.socket, f"crowd at {replica.name}")
-            case.addCleanup(client.close)
-            self.clients.append(client)
-            for name in names[begin : begin + JOINS]:
-                number = client.say(f"join component={name} extend=no")
-            client.answer_to(number, 60)
+    def __init__(self, replica, count):
+        self.granted = [(0, 0)]  # how many were until then, and when
+        self.joined = threading.Event()
+        self.process = processes.spawn([CROWD, replica.socket, "c", count], stdout=subprocess.PIPE, text=True)
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+        assert self.joined.wait(60), f"not all joined at {replica.name}"
 
-    def granted(self):
-        return [event for client in self.clients for event in client.all("granted")]
+    def _read(self):
+        with self.process.stdout as lines:
+            for line in lines:
+                word, *numbers = line.split()
+                if word == "joined":
+                    self.joined.set()
+                else:
+                    self.granted.append(tuple(map(int, numbers)))
 
     def close(self):
-        for client in self.clients:
-            client.close()
+        self.process.kill()
+        self.process.wait()
+        self.thread.join()
 
 
 def fleet(case, count):
@@ -70,8 +76,9 @@ def fleet(case, count):
     ]
     crowds = []
     for replica in replicas:
-        crowds.append(Crowd(case, replica, names))
-        until(lambda: len(crowds[0].granted()) == count, "all are led", timeout=60, every=0.1)
+        crowds.append(Crowd(replica, count))
+        case.addCleanup(crowds[-1].close)
+        until(lambda: crowds[0].granted[-1][0] == count, "all are led", timeout=60, every=0.1)
     return store, replicas, crowds
 
 
@@ -106,11 +113,10 @@ def take_over(replicas, crowds, count):
     replicas[0].kill()
     crowds[0].close()
     over = max(replicas[0].page_deadline(slot) for slot in (0, count - 1))
-    until(
-        lambda: sum(len(crowd.granted()) for crowd in crowds[1:]) == count, "all were taken over", timeout=60, every=0.2
-    )
-    times = sorted(event.at for crowd in crowds[1:] for event in crowd.granted())
-    return (times[-1] - over) / 1e9, (times[-1] - times[0]) / 1e9
+    heirs = crowds[1:]
+    until(lambda: sum(heir.granted[-1][0] for heir in heirs) == count, "all were taken over", timeout=60, every=0.1)
+    times = [at for heir in heirs for _, at in heir.granted[1:]]
+    return (max(times) - over) / 1e9, (max(times) - min(times)) / 1e9
 
 
 def end(replicas, crowds):

@@ -54,7 +54,9 @@ def etcd_elect(where, _lease_s, work):
 
 def kazoo(where, lease_s, work):
     """kazoo's Election; the work ends with a suspended connection already."""
-    from kazoo.client import KazooClient  # pylint: disable=import-outside-toplevel,import-error
+    # pylint: disable=import-outside-toplevel,import-error
+    from kazoo.client import KazooClient
+    from kazoo.exceptions import KazooException
 
     over = threading.Event()
     client = KazooClient(hosts=where, timeout=lease_s)
@@ -68,7 +70,10 @@ def kazoo(where, lease_s, work):
         work.kill()
 
     while True:
-        client.Election(f"/{KEY}", str(os.getpid())).run(lead)
+        try:
+            client.Election(f"/{KEY}", str(os.getpid())).run(lead)
+        except KazooException:
+            time.sleep(0.1)
 
 
 def advisory(where, _lease_s, work):

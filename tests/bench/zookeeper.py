@@ -14,27 +14,30 @@ MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 
 class ZooKeeper:
     def __init__(self, directory, tick_ms=500):
-        self.directory = directory
+        self.data = directory
         self.tick_ms = tick_ms
         self.port = free_port()
         self.where = f"127.0.0.1:{self.port}"
         self.process = None
 
     def __enter__(self):
-        self.directory.mkdir()
-        config = self.directory / "zoo.cfg"
+        self.data.mkdir()
+        config = self.data / "zoo.cfg"
         config.write_text(
-            f"dataDir={self.directory}\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
+            f"dataDir={self.data}\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
             f"tickTime={self.tick_ms}\nadmin.enableServer=false\n"
         )
-        command = ["java", "-Xmx128m", "-cp", CLASSES, MAIN, config]
+        self.start()
+        return self
+
+    def start(self):
+        command = ["java", "-Xmx128m", "-cp", CLASSES, MAIN, self.data / "zoo.cfg"]
         self.process = processes.spawn(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 60
         while not self.is_up():
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError("ZooKeeper did not start")
             time.sleep(0.1)
-        return self
 
     def __exit__(self, *_):
         self.process.kill()

@@ -8,7 +8,7 @@ import time
 
 
 class Rows:
-    """A client with one connection. What fails found nothing and changed nothing."""
+    """A client with one connection, and another when that one ends. What fails found nothing and changed nothing."""
 
     # For those who measure:
     KIND = NAME = None  # its word, and its name in tables
@@ -20,22 +20,31 @@ class Rows:
         import psycopg2  # pylint: disable=import-outside-toplevel,import-error
 
         self.error = psycopg2.Error
-        self.connection = psycopg2.connect(where)
-        self.connection.autocommit = True
-        self.cursor = self.connection.cursor()
+        self.reach = lambda: psycopg2.connect(where)
+        self.connect()
         self.lease_s, self.component = lease_s, component
         self.me = f"{os.uname().nodename}-{os.getpid()}"
 
+    def connect(self):
+        self.connection = self.reach()
+        self.connection.autocommit = True
+        self.cursor = self.connection.cursor()
+
+    def execute(self, text, values):
+        if self.connection.closed:
+            self.connect()
+        self.cursor.execute(text, values)
+
     def rows(self, text, *values):
         try:
-            self.cursor.execute(text, values)
+            self.execute(text, values)
             return self.cursor.fetchall()
         except self.error:
             return []
 
     def changed(self, text, *values):
         try:
-            self.cursor.execute(text, values)
+            self.execute(text, values)
             return self.cursor.rowcount == 1
         except self.error:
             return False
