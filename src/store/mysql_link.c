@@ -307,12 +307,21 @@ static void add_text(char text[static EXCHANGE_TEXT_SIZE], const char *more)
 		text[used] = '\0';
 }
 
+// Of hosts that could not be used: one that is busy answers at least, and those that say no may be asked again when one
+// that is away is back.
+static enum exchange_outcome add_outcome(enum exchange_outcome all, enum exchange_outcome host)
+{
+	if (host == EXCHANGE_BUSY || all == EXCHANGE_BUSY)
+		return EXCHANGE_BUSY;
+	return host == EXCHANGE_DENIED ? all : EXCHANGE_UNAVAILABLE;
+}
+
 // Each host once, until one is the writable primary (W25). Nothing of the
 // exchange was sent yet.
 bool my_connect_any(struct store_link *link, struct store_answer *answer)
 {
 	char told[EXCHANGE_TEXT_SIZE] = "";
-	bool away = false;
+	enum exchange_outcome outcome = EXCHANGE_DENIED;
 	for (size_t tries = 0; tries < link->host_count && (tries == 0 || my_is_time_left(link)); tries++) {
 		link->failed = false;
 		link->broken = false;
@@ -323,12 +332,12 @@ bool my_connect_any(struct store_link *link, struct store_answer *answer)
 		}
 		my_disconnect(link);
 		add_text(told, answer->reply->text);
-		away |= answer->reply->outcome != EXCHANGE_DENIED;
+		outcome = add_outcome(outcome, answer->reply->outcome);
 		answer->reply->server.text[0] = '\0';
 		link->next_host = (link->next_host + 1) % link->host_count;
 	}
 	link->failed = true;
-	store_answer_fail(answer, away ? EXCHANGE_UNAVAILABLE : EXCHANGE_DENIED, "%s", told);
+	store_answer_fail(answer, outcome, "%s", told);
 	return false;
 }
 

@@ -145,6 +145,20 @@ START_TEST(test_lock_timeout)
 }
 END_TEST
 
+// The same while it connects, when it tries whether it could write: the server is there.
+START_TEST(test_busy_when_connecting)
+{
+	set_up();
+	peer_done(&b);
+	peer_init(&b, &world);
+	maria_sql(other, "LOCK TABLES tenure_history WRITE");
+	ck_assert_int_eq(look(&b), EXCHANGE_BUSY);
+	maria_sql(other, "UNLOCK TABLES");
+	ck_assert_int_eq(look(&b), EXCHANGE_OK);
+	tear_down();
+}
+END_TEST
+
 // Rule 14: the row that somebody holds delays its own claim and nothing else.
 START_TEST(test_locked_lease_is_skipped)
 {
@@ -589,10 +603,10 @@ END_TEST
 static Suite *mysql_suite(void)
 {
 	const TTest *const tests[] = {
-		test_number_after_a_write, test_lock_timeout, test_locked_lease_is_skipped, test_read_only,
-		test_missing_table, test_wrong_version, test_killed_while_idle, test_missing_right, test_locked_history,
-		test_locked_ask, test_locked_store, test_pause_waits_for_claims, test_poll_only_reads,
-		test_upgrade_does_not_wait, test_printed_schema, test_init_by_many, test_fence,
+		test_number_after_a_write, test_lock_timeout, test_busy_when_connecting, test_locked_lease_is_skipped,
+		test_read_only, test_missing_table, test_wrong_version, test_killed_while_idle, test_missing_right,
+		test_locked_history, test_locked_ask, test_locked_store, test_pause_waits_for_claims,
+		test_poll_only_reads, test_upgrade_does_not_wait, test_printed_schema, test_init_by_many, test_fence,
 		test_restarted_server, // last: the server is another one then
 	};
 	Suite *suite = suite_create("mysql");
