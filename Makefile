@@ -2,7 +2,8 @@
 # The layers and the rule between them are described in src/README.md.
 #
 #: make            build/tenured, build/tenurectl, build/libtenure.so, build/libtenure.a
-#: make check      all tests; CHECK="tools layers unit fuzz counts model sim store system once chaos" is all, or some
+#: make check      the tests; CHECK="tools layers unit fuzz counts model sim store system once chaos" is all, or some
+#: make check-more what takes longer: CHECK="races more package"
 #: make lint       formatting, static analysis and style
 #: make coverage   what unit, fuzz, sim, store and system tests run of src; CHECK="unit sim" wants only src/core's share
 #: make valgrind   unit and store tests, and what the system tests start, under valgrind; ONLY="test_line run" is some
@@ -65,7 +66,8 @@ FREE_GOALS := help clean uninstall dist format lint-format lint-shell lint-man l
 ifneq ($(filter-out $(FREE_GOALS),$(GOALS)),)
 BUILDING := yes
 endif
-TESTING := $(filter check tests sim-check chaos failover consistency load coverage valgrind lint lint-tidy,$(GOALS))
+TESTING := $(filter check check-more tests sim-check chaos failover consistency load coverage valgrind lint lint-tidy,\
+	$(GOALS))
 SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call on,WITH_SQLITE),sqlite) \
 	$(if $(call on,WITH_MYSQL),mysql) $(if $(findstring clang,$(CC)),clang)) \
 	$(if $(filter check tests chaos,$(GOALS)),chaos) \
@@ -73,7 +75,7 @@ SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call
 	$(if $(filter fuzz fuzz-corpus,$(GOALS)),fuzz) $(if $(filter check model,$(GOALS)),model) \
 	$(if $(filter lint lint-% format,$(GOALS)),lint) $(if $(filter demo,$(GOALS)),demo demo-$(STORE)) \
 	$(if $(filter states,$(GOALS)),states) $(if $(filter bench,$(GOALS)),bench) \
-	$(if $(filter check deb newcomer,$(GOALS)),deb) $(if $(filter newcomer,$(GOALS)),newcomer)
+	$(if $(filter deb newcomer,$(GOALS))$(filter package,$(CHECK)),deb) $(if $(filter newcomer,$(GOALS)),newcomer)
 ifeq ($(PACKAGES)$(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),)
 ifneq ($(strip $(SECTIONS)),)
 ifneq ($(shell tests/tools/ensure-packages $(SECTIONS) && echo ok),ok)
@@ -226,7 +228,9 @@ endef
 $(foreach d,$(DRIVERS),$(eval $(call module_rule,$d,$(call driver_objects,$d) $(call archives,store base))))
 $(eval $(call module_rule,http,$(HTTP_LIBRARY)))
 
+# A module that is not built any more is not found any more.
 $(P)/tenured: $(O)/daemon/main.o $(call archives,daemon store wire core base) $(STAMP) | $(MODULES)
+	@rm -f $(filter-out $(MODULES),$(wildcard $(P)/modules/*.so))
 	$(call link,$(filter %.o %.a,$^),$(DAEMON_LIBS))
 
 $(P)/tenurectl: $(O)/ctl/main.o $(call archives,ctl client wire base) $(STAMP)
@@ -321,10 +325,16 @@ SYSTEM_TESTS := $(if $(and $(call on,WITH_SQLITE),$(call on,WITH_PGSQL)),$(filte
 	$(if $(call on,WITH_MYSQL),,$(MYSQL_TESTS)),$(wildcard tests/system/test_*.py)))
 # They wait for the most part, and run beside the others.
 WAITING := $(patsubst %,tests/system/test_%.py,waiting reload readme languages pooler mariadb_scenarios \
-	terminal prometheus examples fleet groups page consistency package manual)
+	terminal prometheus examples fleet groups page consistency package manual demo closed)
+# They take long, and are asked for: all scenarios on another database, other languages, races by the thousand.
+MORE := $(patsubst %,tests/system/test_%.py,galera languages leaks mariadb_scenarios waiting)
+PACKAGE := tests/system/test_package.py
+RACES := %/test_galera %/test_races
 # How our programs were compiled makes no difference to them.
-ONCE := $(patsubst %,tests/system/test_%.py,package install systemd page prometheus haproxy fleet readme manual)
+ONCE := $(patsubst %,tests/system/test_%.py,install systemd page prometheus haproxy fleet readme manual)
 PARTS := $(or $(CHECK),tools layers unit fuzz counts model sim store system once chaos)
+MORE_PARTS := races more package
+ON_SYSTEM := $(filter system once chaos more package,$(PARTS))
 part = $(if $(filter $1,$(PARTS)),$2)
 script = $(if $(wildcard $1),$1,$2)
 scripts = $(foreach t,$1,'$(if $(filter $t,$(WAITING)),waiting,system):python3 -u $t')
@@ -335,13 +345,13 @@ export TENURE_MODE = $(MODE)
 export PYTHONPYCACHEPREFIX = $(abspath $(B))/python
 
 .PHONY: tests check bench fuzz fuzz-corpus model sim-check sim failover consistency load coverage valgrind demo states
-.PHONY: chaos
+.PHONY: chaos check-more
 tests: all $(STATES) $(UNIT) $(COUNTS) $(FUZZ) $(STORE_TESTS) $(SIM) $(HELPERS)
 
 check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
 		$(call part,layers,$(call archives,$(LAYERS))) $(call part,unit,$(UNIT)) $(call part,counts,$(COUNTS)) \
-		$(call part,fuzz,$(FUZZ)) $(call part,sim,$(SIM)) $(call part,store,$(STORE_TESTS)) \
-		$(if $(filter system once chaos,$(PARTS)),all $(HELPERS))
+		$(call part,fuzz,$(FUZZ)) $(call part,sim,$(SIM)) $(if $(filter store races,$(PARTS)),$(STORE_TESTS)) \
+		$(if $(ON_SYSTEM),all $(HELPERS))
 	$(if $(SYSTEM_TESTS),,@echo 'left out: the system tests, which need SQLite and PostgreSQL')
 	@tests/tools/run-tests --logs $(P)/logs \
 		$(call part,tools,$(patsubst %,tools:tests/tools/test_%,tools contributing) 'tools:$(STATES_CHECK)') \
@@ -351,11 +361,17 @@ check: $(if $(CHECK),,all) $(call part,tools,$(STATES)) \
 		$(call part,model,model:tests/model/check) \
 		$(call part,counts,'counts:$(COUNTS_CHECK)') \
 		$(call part,sim,$(if $(SIM),'sim:$(call script,tests/sim/check,$(SIM))')) \
-		$(call part,store,$(patsubst %,'store:%',$(call script,tests/store/run,$(STORE_TESTS)))) \
-		$(call part,system,$(call scripts,$(filter-out $(ONCE),$(SYSTEM_TESTS)))) \
+		$(call part,store,$(patsubst %,'store:%',$(filter-out $(RACES),$(STORE_TESTS)))) \
+		$(call part,races,$(patsubst %,'store:%',$(filter $(RACES),$(STORE_TESTS)))) \
+		$(call part,system,$(call scripts,$(filter-out $(ONCE) $(MORE) $(PACKAGE),$(SYSTEM_TESTS)))) \
 		$(call part,once,$(call scripts,$(filter $(ONCE),$(SYSTEM_TESTS)))) \
+		$(call part,more,$(call scripts,$(filter $(MORE),$(SYSTEM_TESTS)))) \
+		$(call part,package,$(call scripts,$(filter $(PACKAGE),$(SYSTEM_TESTS)))) \
 		$(call part,chaos,'tools:python3 -u tests/chaos/test_checker.py' \
 			$(if $(call on,WITH_PGSQL),'chaos:nice python3 -u tests/chaos/chaos.py --check --seed 1'))
+
+check-more:
+	@$(MAKE) --no-print-directory check CHECK='$(MORE_PARTS)'
 
 sim: $(SIM)
 	$(SIM) $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
@@ -399,7 +415,7 @@ sim-check: $(SIM)
 	$(call script,tests/sim/check,$(SIM))
 
 # All of src is not run without the system tests. What another user runs cannot be counted, and is not to complain.
-COVERING := $(or $(CHECK),unit fuzz sim store system)
+COVERING := $(or $(CHECK),unit fuzz sim store races system more)
 coverage:
 	@rm -f $(addprefix $(B)/obj/coverage/,*/*.gcda */*/*.gcda)
 	@GCOV_ERROR_FILE=/dev/null $(MAKE) --no-print-directory MODE=coverage check CHECK='$(COVERING)'
