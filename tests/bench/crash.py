@@ -30,7 +30,7 @@ LEASE_S = 5
 FIXED_S = 15  # River and Vault have no option for it
 SOME = max(1, TRIALS // 2)  # trials of what has a lease as long as that
 ETCDCTL_ELECT_S = 60  # nor has it
-FEW = max(1, TRIALS // 5)
+FEW = max(1, TRIALS // 10)
 START_S = 60  # for the first leader, and for one that was killed to be a candidate again
 WATCH_S = 2.0  # for two that work, after the one that stood still goes on
 LATEST = 60_000  # beats that are kept, two minutes of them
@@ -237,8 +237,12 @@ class Pair:
 
 def tenure(case, name, store, worker, **options):
     """All but the lease is as it comes: renewed five times in it."""
-    timing = {"lease": f"{options.get('lease_s', LEASE_S)}s", "renew": None, "poll": None, "timeout": None}
-    keys = {"timing": timing, "component": {"stop_grace": "500ms"}, "tenure": {"log_level": "info"}}
+    lease_s = options.get("lease_s", LEASE_S)
+    keys = {
+        "timing": {"lease": f"{lease_s}s", "renew": None, "poll": None, "timeout": None},
+        "component": {"stop_grace": f"{min(100 * lease_s, 500)}ms"},
+        "tenure": {"log_level": "info"},
+    }
     replicas = {}
 
     def start(node):
@@ -282,9 +286,11 @@ def by_rows(case, where):
 
 
 def etcdctl_lock(case, url, name="`etcdctl lock`", **options):
+    lease_s = options.get("lease_s", LEASE_S)
+
     def start(node):
         at = f"--endpoints={placed(url, node)}"
-        return [quiet(["etcdctl", at, "lock", f"--ttl={LEASE_S}", "engine", "--", *BEAT, node.beats])]
+        return [quiet(["etcdctl", at, "lock", f"--ttl={lease_s}", f"engine{lease_s}", "--", *BEAT, node.beats])]
 
     return Pair(case, name, start, **options)
 
