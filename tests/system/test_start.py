@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon's start: no waiting for a tick, and none for the database."""
 
+import collections
 import os
 import pathlib
 import re
@@ -69,6 +70,27 @@ class StartTest(PostgresTest):
         self.assert_within(granted.at - appeared, LEASE_NS * 3 // 2)
         self.assertEqual(replica.status()["error"], "")
         self.figure(f"ready after {ready:.0f} ms, leads {milliseconds(granted.at - appeared):.0f} ms after the server")
+
+    def test_parsed_once(self):
+        """R2: the statement that claims is parsed once for a connection, and before it is needed"""
+        server = self.make_server(log_min_duration_statement="0").start()
+        replica = self.replica("a", self.postgres(server=server)).start()
+        client = self.client(replica, "engine")
+        for term in (1, 2, 3):
+            client.reply("yield", client.wait("granted", term=term), cooldown="0ms")
+        client.wait("granted", term=4)
+        logged = r"^.* \[(\d+)\] tenure: LOG: .* ms  (\w+) ([^:/]+).*: (.*(?:\n\t.*)*)"
+        steps = [
+            (pid, step, name)
+            for pid, step, name, sql in re.findall(logged, server.log(), re.M)
+            if re.search("UPDATE \\S*tenure_lease .*acquired_at = ", sql)
+        ]
+        pids, names = ({step[place] for step in steps} for place in (0, 2))
+        self.assertEqual((len(pids), len(names)), (1, 1))
+        self.assertEqual(steps[0][1], "parse")
+        count = collections.Counter(step for _, step, _ in steps)
+        self.assertEqual(count["parse"], 1)
+        self.assertGreaterEqual(count["execute"], 5)  # once on nothing
 
     def test_slow_greeting(self):
         """R7, R12: a server that takes longer than the timeout to greet is waited for, not begun with anew"""
