@@ -59,8 +59,15 @@ class Crowd:
         self.thread.join()
 
 
+def at_rest(replicas):
+    """Whether none of them took a tenth of a core for a second."""
+    before = [replica.usage().cpu_s for replica in replicas]
+    time.sleep(1)
+    return all(replica.usage().cpu_s - spent < 0.1 for replica, spent in zip(replicas, before))
+
+
 def fleet(case, count):
-    """Three replicas that have all a worker for everything; the first leads it all."""
+    """Three replicas that have all a worker for everything; the first leads it all, and each has heard that."""
     store = case.postgres()
     names = [f"c{number}" for number in range(count)]
     replicas = [
@@ -79,6 +86,7 @@ def fleet(case, count):
         crowds.append(Crowd(replica, count))
         case.addCleanup(crowds[-1].close)
         until(lambda: crowds[0].granted[-1][0] == count, "all are led", timeout=60, every=0.1)
+    until(lambda: at_rest(replicas), "nothing happens", timeout=60)
     return store, replicas, crowds
 
 
