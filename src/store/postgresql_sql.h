@@ -36,9 +36,12 @@
 #define HEAD "SELECT " INCARNATION ", st.schema_version, st.incarnation, pg_backend_pid()"
 #define FROM_STORE " FROM (SELECT 1) one LEFT JOIN @tenure_store st ON st.id = 1"
 
+// Plans are made once and outlive what they were made for: tables that were small have thousands of rows later. So they
+// look rows up, and read none from end to end where there is an index.
 static const char sql_settings[] =
 	"SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false),"
 	" set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false),"
+	" set_config('enable_seqscan', 'off', false),"
 	" set_config('default_transaction_isolation', 'read committed', false)";
 
 static const char sql_listen[] = "LISTEN " CHANNEL;
@@ -96,12 +99,13 @@ static const char sql_missing[] =
 #define NAMES_OF_CHANGED "CASE WHEN " KILLED " THEN '' ELSE " NAMES_OF("claimed", "component") " END"
 #define TOLD_CHANGED TOLD("EXISTS (SELECT FROM claimed) OR " KILLED, NAMES_OF_CHANGED)
 
-// $1 session, $2 to $4 releases: component, term, reason
+// $1 session, $2 to $4 releases: component, term, reason. Each is looked up by its name: by the session, which IS NOT
+// DISTINCT FROM has no index for, all of its leases would be read for each of them.
 static const char sql_release[] =
 	"WITH freed AS MATERIALIZED (SELECT l.component, r.term, r.reason, EXISTS (SELECT FROM @tenure_ask a"
 	" WHERE a.component = l.component AND a.term = l.term AND a.target IS NOT NULL) AS meant FROM @tenure_lease l"
 	" JOIN unnest($2::text[], $3::bigint[], $4::text[]) r(component, term, reason) ON r.component = l.component"
-	" WHERE l.session = $1::uuid AND l.term = r.term FOR NO KEY UPDATE OF l SKIP LOCKED),"
+	" WHERE l.session IS NOT DISTINCT FROM $1::uuid AND l.term = r.term FOR NO KEY UPDATE OF l SKIP LOCKED),"
 	" released AS (UPDATE @tenure_lease l SET session = NULL, changed_at = clock_timestamp()"
 	" FROM freed f WHERE l.component = f.component RETURNING l.component, f.meant),"
 	" past AS MATERIALIZED (SELECT h.component, h.term, f.reason FROM freed f JOIN @tenure_history h"
