@@ -16,7 +16,7 @@ HEAD = """\
 
 Measured by `make bench`, each section by `make bench ONLY=` its name; "consistency" by the target of that name. A
 figure is a median with the smallest and the largest in brackets, and stands beside a rival or a floor that was measured
-in the same run.
+in the same run. Sections of different processors are not to be compared; the oldest do not name theirs.
 """
 
 
@@ -64,7 +64,7 @@ class Section:
     def text(self):
         took = time.monotonic() - self.begun
         busy = f"load average {self.load:.1f} before and {os.getloadavg()[0]:.1f} after"
-        last = f"{time.strftime('%Y-%m-%d')}, {took:.0f} s, {busy}."
+        last = f"{time.strftime('%Y-%m-%d')}, {took:.0f} s, {processor()}, {busy}."
         return "\n\n".join([*self.blocks, last]) + "\n"
 
 
@@ -76,10 +76,14 @@ def output(*command):
     return (result.stdout or result.stderr).strip().splitlines()[0]
 
 
-def machine():
-    """What was measured on, in general terms."""
+def processor():
     info = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = re.search(r"model name\s*: (.*)", info)
+    return f"{os.cpu_count()} cores ({model[1] if model else platform.machine()})"
+
+
+def machine():
+    """What the last of all was measured on, in general terms."""
     memory = int(re.search(r"MemTotal:\s*(\d+)", pathlib.Path("/proc/meminfo").read_text(encoding="ascii"))[1])
     versions = {
         "compiler": output("gcc", "--version"),
@@ -89,8 +93,7 @@ def machine():
     }
     return (
         "## Machine\n\n"
-        f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), {memory / 2**20:.1f} GiB of memory,"
-        f" Linux {platform.release()}.\n\n"
+        f"{processor()}, {memory / 2**20:.1f} GiB of memory, Linux {platform.release()}.\n\n"
         + "\n".join(f"- {name}: {version}" for name, version in versions.items())
         + "\n"
     )
