@@ -199,9 +199,10 @@ def before_going_back(servers, watched):
     for leader, _ in pairs:
         leader.kill()
     followed = side_by_side(lambda each, pair: each.pair.successor(pair[1], since), watched, pairs)
-    assert all(followed), followed
-    for leader, _ in pairs:
+    for each, (leader, _), at in zip(watched, pairs, followed):
         leader.start()
+        if not at:
+            each.start_anew("nobody followed")
     settled(watched)
 
 
@@ -213,7 +214,12 @@ STORES = {
 
 
 def settled(watched):
-    return side_by_side(Watched.settled, watched)
+    """Of each its leader and the other. What is started here is, unlike the threads, there as long as we are."""
+    pairs = side_by_side(Watched.found_settled, watched)
+    for each, pair in zip(watched, pairs):
+        if not pair:
+            each.start_anew("it does not settle")
+    return [pair or each.pair.settled() for each, pair in zip(watched, pairs)]
 
 
 # ---- what comes of it ----
@@ -242,17 +248,27 @@ class Watched:
         after = max((last - max(first, ended_at) for first, last in both), default=0)
         self.found.setdefault(title, []).append(tuple(max(0, ns) / 1e6 for ns in (gap, overlap, after)))
 
-    def settled(self):
+    def found_settled(self):
+        """The leader and the other, or None."""
         try:
             return self.pair.settled()
-        except AssertionError as stuck:
-            if self.name.startswith("Tenure"):
-                raise
+        except (AssertionError, RuntimeError) as stuck:
             print(f"  {stuck}", flush=True)
-            self.stuck += 1
-            self.pair.kill()
-            self.pair.start()
-            return self.pair.settled()
+            return None
+
+    def settled(self):
+        pair = self.found_settled()
+        if not pair:
+            self.start_anew("it does not settle")
+        return pair or self.pair.settled()
+
+    def start_anew(self, why):
+        """A rival that does not come back by itself; of ours none has to be helped."""
+        print(f"  {self.name}: {why}", flush=True)
+        assert not self.name.startswith("Tenure"), why
+        self.stuck += 1
+        self.pair.kill()
+        self.pair.start()
 
     def suffer(self, kind):
         leader, other = self.settled()
@@ -370,10 +386,13 @@ def faults(case):
             node.clock = Clock(case.directory / f"clock{number}")
             node.environment = node.clock.environment
         side_by_side(Watched.run, short + long)
+        section = Section("faults", "the worker lives, and what is around it fails: ms without a worker, and with two")
+        for kind in ELECTORS + WIRES + BEARABLE:
+            table(section, short + long, kind.TITLE)
+        print(section.text(), flush=True)  # should what follows not come to its end
         struck(servers, short)
-    section = Section("faults", "the worker lives, and what is around it fails: ms without a worker, and with two")
-    for title in (*(kind.TITLE for kind in ELECTORS + WIRES + BEARABLE), *STORES):
-        table(section, short + long, title)
+    for title in STORES:
+        table(section, short, title)
     stuck = collections.Counter()
     for each in short + long:
         stuck[each.name] += each.stuck
