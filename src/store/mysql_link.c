@@ -307,8 +307,8 @@ static void add_text(char text[static EXCHANGE_TEXT_SIZE], const char *more)
 		text[used] = '\0';
 }
 
-// Of hosts that could not be used: one that is busy answers at least, and those that say no may be asked again when one
-// that is away is back.
+// Of hosts that could not be used. One that is busy is there, and soon usable; one that is away may be the primary, and
+// that the others say no means nothing then.
 static enum exchange_outcome add_outcome(enum exchange_outcome all, enum exchange_outcome host)
 {
 	if (host == EXCHANGE_BUSY || all == EXCHANGE_BUSY)
