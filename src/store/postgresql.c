@@ -36,6 +36,13 @@ static bool try_server(struct store_link *link, struct store_answer *answer)
 	return pg_round_trip(link, &nothing, answer, look) && pg_settle(link, answer);
 }
 
+static void forget_sessions(struct exchange_reply *reply)
+{
+	reply->stray_count = 0;
+	reply->candidate_count = 0;
+	reply->offerer_count = 0;
+}
+
 // For the next host, with what it answered.
 static void leave_server(struct store_link *link, struct store_answer *answer)
 {
@@ -48,10 +55,8 @@ static void leave_server(struct store_link *link, struct store_answer *answer)
 	reply->text[0] = '\0';
 	reply->server.text[0] = '\0';
 	reply->grant_count = 0;
-	reply->stray_count = 0;
-	reply->candidate_count = 0;
-	reply->offerer_count = 0;
 	reply->past_count = 0;
+	forget_sessions(reply);
 }
 
 // W25. libpq's target_session_attrs would ask a pooler, which may answer with what its server once was.
@@ -102,9 +107,7 @@ static void choose(
 	bool looks = false;
 	for (enum statement which = 0; which < REPORT; which++)
 		looks = ret_wanted[which] ? which != ADOPT && which != TRIM : looks;
-	ret_wanted[REPORT] = request->report || !looks;
-	ret_wanted[STRAYS] = request->strays;
-	ret_wanted[CANDIDATES] = request->candidates;
+	ret_wanted[REPORT] = request->report || request->strays || request->candidates || !looks;
 	ret_wanted[HISTORY] = request->history_count > 0;
 }
 
@@ -140,8 +143,10 @@ static void postgresql_exchange(struct store_link *link, const struct store_call
 	pg_drop_if_dead(link);
 	bool connected = pg_is_connected(link);
 	bool done = carry_out(link, answer, wanted);
-	if (done && link->reread)
+	if (done && link->reread) {
+		forget_sessions(answer->reply);
 		done = pg_round_trip(link, call->request, answer, report);
+	}
 	// Nothing of it was executed: another server may take it at once.
 	if (!done && connected && link->read_only && !link->wrote) {
 		leave_server(link, answer);

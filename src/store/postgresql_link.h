@@ -27,8 +27,6 @@ enum statement {
 	TRIM,
 	REPORT,
 	REPORT_CHANGED,
-	STRAYS,
-	CANDIDATES,
 	HISTORY,
 	LISTEN,
 	LOOK,

@@ -210,44 +210,42 @@ static const char sql_pause[] =
 	" RETURNING 1) " HEAD ", (SELECT count(*) FROM me), CASE WHEN EXISTS (SELECT FROM me) THEN " ANNOUNCE(
 		"$1", "''") " IS NULL END, " DURABLE FROM_STORE;
 
-// A report: the server's clock before the rows are read, and the rows. An ask counts for its term only.
+// A report: the server's clock before the rows are read, and the rows. An ask counts for its term only. Behind the leases'
+// rows are those of sessions: of who holds what did not change, of so many that hold nothing, the oldest first, and of
+// so many that offer to lead, the last that were renewed first. All in one statement, or each poll would be three.
 #define MICROSECONDS(time) "(extract(epoch FROM " time ") * 1000000)::bigint"
 #define SESSION_COLUMNS "s.seq, s.lease_ms, " MICROSECONDS("clock_timestamp() - s.renewed_at")
 #define REPORT_OF HEAD ", st.paused, " MICROSECONDS("statement_timestamp()") ", r.* " FROM_STORE " LEFT JOIN ("
 #define REPORT_ROWS \
 	"SELECT l.component, l.session, l.node, l.term, " SESSION_COLUMNS \
-	", (extract(epoch FROM l.acquired_at) * 1000)::bigint, a.term IS NOT NULL, a.target, a.cooldown_ms"
+	", (extract(epoch FROM l.acquired_at) * 1000)::bigint, a.term IS NOT NULL, a.target, a.cooldown_ms, NULL AS " \
+	"offers"
 #define REPORT_JOINS \
 	" LEFT JOIN @tenure_session s ON s.id = l.session" \
 	" LEFT JOIN @tenure_ask a ON a.component = l.component AND a.term = l.term"
+#define REPORT_SESSIONS(offers) \
+	" UNION ALL (SELECT NULL, s.id, s.node, NULL, " SESSION_COLUMNS ", NULL, NULL, NULL, NULL, " offers \
+	" FROM @tenure_session s WHERE "
+#define REPORT_REST \
+	REPORT_SESSIONS("''") \
+	"NOT EXISTS (SELECT FROM @tenure_lease l WHERE l.session = s.id)" \
+	" ORDER BY s.renewed_at LIMIT $1::bigint)" REPORT_SESSIONS( \
+		"s.offers") "s.offers <> '' ORDER BY s.renewed_at DESC LIMIT $2::bigint)) r ON true"
 
-// $1 components
+// $1 $2 how many sessions that hold nothing, and that offer something, $3 components
 static const char sql_report[] =
-	REPORT_OF REPORT_ROWS " FROM unnest($1::text[]) n(component)"
-			      " JOIN @tenure_lease l ON l.component = n.component" REPORT_JOINS ") r ON true";
+	REPORT_OF REPORT_ROWS " FROM unnest($3::text[]) n(component)"
+			      " JOIN @tenure_lease l ON l.component = n.component" REPORT_JOINS REPORT_REST;
 
-// $1 the server's time, $2 sessions: the rows that changed since, whoever's they are, and these sessions. A plan made
-// for any $1 supposes a third of the rows where a range has one end, and some where it has two; and even for these it
-// would read all there are, were it not told to look up one after the other.
-#define SINCE "BETWEEN to_timestamp($1::bigint / 1000000.0) AND 'infinity'"
+// $1 $2 how many sessions, as above, $3 the server's time, $4 sessions: the rows that changed since, whoever's they are, and these
+// sessions. A plan made for any time supposes a third of the rows where a range has one end, and some where it has two;
+// and even for these it would read all there are, were it not told to look up one after the other.
+#define SINCE "BETWEEN to_timestamp($3::bigint / 1000000.0) AND 'infinity'"
 static const char sql_report_changed[] = REPORT_OF REPORT_ROWS
 	" FROM (SELECT component FROM @tenure_lease WHERE changed_at " SINCE
 	" UNION SELECT component FROM @tenure_ask WHERE asked_at " SINCE ") n"
 	" CROSS JOIN LATERAL (SELECT * FROM @tenure_lease c WHERE c.component = n.component OFFSET 0) l" REPORT_JOINS
-	" UNION ALL SELECT NULL, s.id, NULL, NULL, " SESSION_COLUMNS ", NULL, NULL, NULL, NULL"
-	" FROM @tenure_session s WHERE s.id = ANY ($2::uuid[])) r ON true";
-
-// $1 how many
-static const char sql_strays[] =
-	HEAD ", r.* " FROM_STORE " LEFT JOIN (SELECT s.id, s.seq, s.lease_ms FROM @tenure_session s"
-	     " WHERE NOT EXISTS (SELECT FROM @tenure_lease l WHERE l.session = s.id)"
-	     " ORDER BY s.renewed_at LIMIT $1::bigint) r ON true";
-
-// $1 how many sessions: those that were renewed last
-static const char sql_candidates[] =
-	HEAD ", r.* " FROM_STORE " LEFT JOIN (SELECT s.id, s.seq, s.lease_ms,"
-	     " (extract(epoch FROM clock_timestamp() - s.renewed_at) * 1000000)::bigint, s.node, s.offers"
-	     " FROM @tenure_session s WHERE s.offers <> '' ORDER BY s.renewed_at DESC LIMIT $1::bigint) r ON true";
+		REPORT_SESSIONS("NULL") "s.id = ANY ($4::uuid[]))" REPORT_REST;
 
 // $1 components, $2 how many
 static const char sql_history[] =

@@ -29,8 +29,6 @@ const char *const pg_statement_sql[STATEMENTS] = {
 	[PAUSE] = sql_pause,
 	[REPORT] = sql_report,
 	[REPORT_CHANGED] = sql_report_changed,
-	[STRAYS] = sql_strays,
-	[CANDIDATES] = sql_candidates,
 	[HISTORY] = sql_history,
 	[LISTEN] = sql_listen,
 	[LOOK] = sql_look,
@@ -51,9 +49,7 @@ static const int columns_read[STATEMENTS] = {
 	[CHANGE] = HEAD_COLUMNS + 2,
 	[ASK] = HEAD_COLUMNS + 1,
 	[PAUSE] = HEAD_COLUMNS,
-	[REPORT] = REPORT_COLUMNS + 11,
-	[STRAYS] = HEAD_COLUMNS + 3,
-	[CANDIDATES] = HEAD_COLUMNS + 6,
+	[REPORT] = REPORT_COLUMNS + 12,
 	[HISTORY] = HEAD_COLUMNS + 6,
 	[LOOK] = HEAD_COLUMNS,
 };
@@ -77,14 +73,6 @@ static bool send_statement(struct store_link *link, enum statement which, int co
 static void put_number(char ret[static OPTION_TEXT_SIZE], int64_t number)
 {
 	snprintf(ret, OPTION_TEXT_SIZE, "%lld", (long long)number);
-}
-
-static bool send_number(struct store_link *link, enum statement which, int64_t number)
-{
-	char text[OPTION_TEXT_SIZE];
-	put_number(text, number);
-	const char *value = text;
-	return send_statement(link, which, 1, &value);
 }
 
 static bool send_session(struct store_link *link, const struct exchange_request *request, enum statement which)
@@ -213,17 +201,19 @@ static bool send_history(struct store_link *link, const struct exchange_request 
 
 static bool send_report(struct store_link *link, const struct exchange_request *request)
 {
-	char since[OPTION_TEXT_SIZE];
+	char strays[OPTION_TEXT_SIZE], candidates[OPTION_TEXT_SIZE], since[OPTION_TEXT_SIZE];
 	int64_t since_us = 0;
+	put_number(strays, request->strays ? EXCHANGE_STRAYS : 0);
+	put_number(candidates, request->candidates ? CANDIDATE_SESSIONS : 0);
 	if (request->report)
 		store_known_begin(&link->known, request->lease_ms, link->connections, &since_us);
 	if (!since_us) {
-		const char *value = request->report ? link->names_array : "{}";
-		return send_statement(link, REPORT, 1, &value);
+		const char *values[] = {strays, candidates, request->report ? link->names_array : "{}"};
+		return send_statement(link, REPORT, COUNT_OF(values), values);
 	}
 	put_number(since, since_us);
 	char *holders = pg_holders_text(&link->known);
-	const char *values[] = {since, holders};
+	const char *values[] = {strays, candidates, since, holders};
 	bool sent = holders && send_statement(link, REPORT_CHANGED, COUNT_OF(values), values);
 	free(holders);
 	return sent;
@@ -252,10 +242,6 @@ static bool send_one(struct store_link *link, const struct exchange_request *req
 		return send_pause(link, request);
 	case REPORT:
 		return send_report(link, request);
-	case STRAYS:
-		return send_number(link, which, EXCHANGE_STRAYS);
-	case CANDIDATES:
-		return send_number(link, which, CANDIDATE_SESSIONS);
 	case HISTORY:
 		return send_history(link, request);
 	case SETTINGS: {
@@ -377,9 +363,48 @@ static void take_grants(struct store_link *link, const struct exchange_request *
 	remember_grants(link, reply);
 }
 
-static bool take_row(struct store_link *link, const PGresult *result, int i)
+// A session that offers something, one that holds nothing, or (NULL) one that holds what did not change.
+static bool take_session_row(struct store_link *link, struct store_answer *answer, const struct store_holder *session,
+	const char *node, const char *offers)
 {
-	enum { COMPONENT = REPORT_COLUMNS, HOLDER, NODE, TERM, SEQ, LEASE_MS, AGE, ACQUIRED, ASKED, TARGET, COOLDOWN };
+	struct exchange_reply *reply = answer->reply;
+	struct exchange_offerer offerer = {
+		.session = session->id,
+		.seq = session->seq,
+		.lease_ms = session->lease_ms,
+		.age_us = session->age_us,
+	};
+	if (!offers)
+		return store_known_hold(&link->known, session);
+	if (*offers) {
+		snprintf(offerer.node, sizeof offerer.node, "%s", node);
+		return store_take_offers(answer, link->names, &offerer, offers);
+	}
+	if (reply->stray_count < EXCHANGE_STRAYS)
+		reply->strays[reply->stray_count++] = (struct exchange_stray){
+			.session = session->id,
+			.seq = session->seq,
+			.lease_ms = session->lease_ms,
+		};
+	return true;
+}
+
+static bool take_row(struct store_link *link, struct store_answer *answer, const PGresult *result, int i)
+{
+	enum {
+		COMPONENT = REPORT_COLUMNS,
+		HOLDER,
+		NODE,
+		TERM,
+		SEQ,
+		LEASE_MS,
+		AGE,
+		ACQUIRED,
+		ASKED,
+		TARGET,
+		COOLDOWN,
+		OFFERS
+	};
 	struct exchange_row row = {.exists = true};
 	struct store_holder holder = {
 		.id = uuid_at(result, i, HOLDER),
@@ -388,11 +413,13 @@ static bool take_row(struct store_link *link, const PGresult *result, int i)
 		.lease_ms = number_at(result, i, LEASE_MS),
 		.age_us = number_at(result, i, AGE),
 	};
-	if (PQgetisnull(result, i, COMPONENT)) // a session that holds some, or the one row that is always there
-		return uuid_is_none(&holder.id) || store_known_hold(&link->known, &holder);
+	const char *node = PQgetvalue(result, i, NODE);
+	const char *offers = PQgetisnull(result, i, OFFERS) ? NULL : PQgetvalue(result, i, OFFERS);
+	if (PQgetisnull(result, i, COMPONENT)) // of a session, or the one row that is always there
+		return uuid_is_none(&holder.id) || take_session_row(link, answer, &holder, node, offers);
 	if (!store_known_find(&link->known, PQgetvalue(result, i, COMPONENT), &row.lease))
 		return true;
-	text_at(result, i, NODE, row.node, sizeof row.node);
+	snprintf(row.node, sizeof row.node, "%s", node);
 	row.term = (uint64_t)number_at(result, i, TERM);
 	row.since_ms = number_at(result, i, ACQUIRED);
 	row.asked = *PQgetvalue(result, i, ASKED) == 't';
@@ -405,47 +432,13 @@ static void take_report(struct store_link *link, const struct exchange_request *
 	const PGresult *result)
 {
 	static const struct pg_error no_memory = {"", EXCHANGE_UNAVAILABLE, false, NULL};
-	if (!request->report)
-		return;
 	text_at(result, 0, PAUSED, answer->reply->paused, sizeof answer->reply->paused);
 	for (int i = 0; i < PQntuples(result); i++)
-		if (!take_row(link, result, i)) {
+		if (!take_row(link, answer, result, i)) {
 			pg_fail(link, answer, &no_memory, "no memory for the rows");
 			return;
 		}
-	link->reread = !store_known_answer(&link->known, answer, number_at(result, 0, CLOCK));
-}
-
-static void take_strays(struct store_answer *answer, const PGresult *result)
-{
-	enum { ID = HEAD_COLUMNS, SEQ, LEASE_MS };
-	struct exchange_reply *reply = answer->reply;
-	for (int i = 0; i < PQntuples(result) && reply->stray_count < EXCHANGE_STRAYS; i++)
-		if (!PQgetisnull(result, i, ID))
-			reply->strays[reply->stray_count++] = (struct exchange_stray){
-				.session = uuid_at(result, i, ID),
-				.seq = number_at(result, i, SEQ),
-				.lease_ms = number_at(result, i, LEASE_MS),
-			};
-}
-
-static void take_candidates(struct store_link *link, struct store_answer *answer, const PGresult *result)
-{
-	enum { ID = HEAD_COLUMNS, SEQ, LEASE_MS, AGE, NODE, OFFERS };
-	static const struct pg_error no_memory = {"", EXCHANGE_UNAVAILABLE, false, NULL};
-	for (int i = 0; i < PQntuples(result); i++) {
-		struct exchange_offerer offerer = {
-			.session = uuid_at(result, i, ID),
-			.seq = number_at(result, i, SEQ),
-			.lease_ms = number_at(result, i, LEASE_MS),
-			.age_us = number_at(result, i, AGE),
-		};
-		text_at(result, i, NODE, offerer.node, sizeof offerer.node);
-		if (!store_take_offers(answer, link->names, &offerer, PQgetvalue(result, i, OFFERS))) {
-			pg_fail(link, answer, &no_memory, "no memory for the candidates");
-			return;
-		}
-	}
+	link->reread = request->report && !store_known_answer(&link->known, answer, number_at(result, 0, CLOCK));
 }
 
 static void take_history(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
@@ -496,10 +489,6 @@ static void take_result(struct store_link *link, const struct exchange_request *
 		answer->reply->asked = number_at(result, 0, HEAD_COLUMNS) == 1;
 	else if (which == REPORT)
 		take_report(link, request, answer, result);
-	else if (which == STRAYS)
-		take_strays(answer, result);
-	else if (which == CANDIDATES)
-		take_candidates(link, answer, result);
 	else if (which == HISTORY)
 		take_history(link, request, answer, result);
 }

@@ -6,7 +6,7 @@
 #include <libpq-fe.h>
 
 #define QUEUE 64
-#define COLUMNS 17 // of a report, which has the most
+#define COLUMNS 18 // of a report, which has the most
 #define ROWS 4
 #define PROCESS 7
 
