@@ -26,9 +26,10 @@
 #define WAIT_MS 10
 #define WAIT_TIMES 3000
 
-static char directory[PATH_SIZE];
+// The server, and that of before: a test may have one of its own while another one runs.
+static char directory[PATH_SIZE], last_directory[PATH_SIZE];
+static pid_t server, last_server;
 static char binaries[PATH_SIZE];
-static pid_t server;
 
 static void die(const char *what)
 {
@@ -138,6 +139,8 @@ void pg_start(void)
 {
 	find_binaries();
 	const struct passwd *user = getuid() == 0 ? getpwnam("postgres") : NULL;
+	last_server = server;
+	memcpy(last_directory, directory, sizeof directory);
 	if (!scratch_directory(directory, "pg") || chmod(directory, 0755) < 0)
 		die("no temporary directory");
 	if (user && chown(directory, user->pw_uid, user->pw_gid) < 0)
@@ -168,6 +171,8 @@ void pg_stop(void)
 	snprintf(command, sizeof command, "rm -rf '%s'", directory);
 	if (system(command) != 0)
 		fprintf(stderr, "%s is left behind\n", directory);
+	server = last_server;
+	memcpy(directory, last_directory, sizeof directory);
 }
 
 const char *pg_directory(void)

@@ -54,6 +54,8 @@ class WaitingTest(PostgresTest):
         session = WINDOW_S / (LEASE_S * 3)
         self.assertLessEqual(writes, session * 4 / 3 + 2)
         self.assertGreater(writes, 0)
+        # All that it reads at once is one statement.
+        self.assertEqual([query for _, _, query in statements if not is_write.search(query) and "paused" not in query], [])
         self.assertGreater(polls, WINDOW_S / RENEW_S / 2, "is it waiting at all?")
         # The leader's renewals are all the other writes there are.
         self.assertLessEqual(updated, writes + WINDOW_S / RENEW_S * 4 / 3 + 2)
