@@ -170,7 +170,7 @@ static void take_lease(struct store_link *link, MYSQL_ROW row)
 	if (!find_lease(link, row[COMPONENT], &number))
 		return;
 	struct lease *lease = &link->leases[number];
-	lease->locked = true;
+	lease->locked = lease->release || lease->claim; // others are none of ours
 	lease->session = uuid_in(row[HOLDER]);
 	lease->term = (uint64_t)my_number_in(row[TERM]);
 	lease->generation = (uint64_t)my_number_in(row[GENERATION]);
