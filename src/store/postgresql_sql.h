@@ -62,10 +62,11 @@ static const char sql_session_renew[] =
 	" offers = CASE WHEN $2::text <> offers THEN $2::text ELSE offers END WHERE id = $1::uuid"
 	" RETURNING 1) " HEAD ", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
 
-// $1 session
+// $1 session. What is released comes after it, is waited for by others, and takes it to the disk. A session that is
+// there again after a crash holds what it has not released, for a lease.
 static const char sql_session_delete[] =
 	"WITH me AS (DELETE FROM @tenure_session WHERE id = $1::uuid RETURNING 1) " HEAD
-	", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
+	", (SELECT count(*) FROM me), set_config('synchronous_commit', 'off', true)" FROM_STORE;
 
 // $1 incarnation, $2 the highest term, $3 the leap (rule 5).
 static const char sql_adopt[] =
