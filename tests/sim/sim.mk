@@ -2,10 +2,10 @@
 # The simulator's part of the build: the store's model of its tables comes along, and can break its rules, too.
 
 $(O)/mutant/tables.o: src/store/tables.c $(STAMP)
-	$(call compile,store,-DTENURE_MUTANTS)
+	$(call compile,store,-DTENURE_MUTANTS $(SIM_FAST))
 
 $(O)/tests/sim/%.o: tests/sim/%.c $(STAMP)
-	$(call compile,tests,-DTENURE_MUTANTS)
+	$(call compile,tests,-DTENURE_MUTANTS $(SIM_FAST))
 
 $(SIM): $(O)/mutant/tables.o
 
