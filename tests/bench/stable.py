@@ -3,6 +3,9 @@
 
 import contextlib
 import os
+import re
+import statistics
+import subprocess
 import sys
 import time
 
@@ -48,6 +51,28 @@ def load(directory):
         for loop in loops:
             loop.kill()
             loop.wait()
+
+
+class Commits:
+    """One commit after the other, by `psql`: as long as the longest takes, nobody's lease is renewed."""
+
+    EVERY_S = 0.1
+
+    def __init__(self, case):
+        where = case.postgres().conninfo("postgres")
+        self.path = case.directory / "commits"
+        script = f"\\timing on\nCREATE TABLE floor AS SELECT 0 AS n;\nUPDATE floor SET n = n + 1 \\watch {self.EVERY_S}\n"
+        with open(self.path, "w", encoding="utf-8") as out:
+            self.psql = processes.spawn(["psql", "-Xq", where], stdin=subprocess.PIPE, stdout=out, text=True)
+        self.psql.stdin.write(script)
+        self.psql.stdin.close()
+        case.addCleanup(self.end)
+
+    def end(self):
+        """Milliseconds that each took."""
+        self.psql.kill()
+        self.psql.wait()
+        return [float(time_ms) for time_ms in re.findall(r"^Time: ([\d.]+) ms", self.path.read_text(), re.M)]
 
 
 class Ours:
@@ -120,14 +145,15 @@ def rivals(case, etcd, keeper):
 
 
 def counted(case, pairs):
-    """How many terms each lost within the time."""
+    """How many terms each lost within the time, and what a commit took."""
     for pair in pairs:
         until(pair.leads, f"{pair.name} leads, {pair.lease_s} s", timeout=60, every=0.1)
     with load(case.directory):
         time.sleep(SETTLE_S)
+        commits = Commits(case)
         before = [pair.ended() for pair in pairs]
         time.sleep(STABLE_S)
-        return [pair.ended() - start for pair, start in zip(pairs, before)]
+        return [pair.ended() - start for pair, start in zip(pairs, before)], commits.end()
 
 
 def shortest(losses):
@@ -153,7 +179,8 @@ def stable(case):
         pairs = [Ours(case, lease_s, urgent) for urgent in (True, False) for lease_s in LEASES_S]
         pairs += rivals(case, etcd, keeper)
         losses = {}
-        for pair, count in zip(pairs, counted(case, pairs)):
+        counts, commits_ms = counted(case, pairs)
+        for pair, count in zip(pairs, counts):
             losses.setdefault(pair.name, {})[pair.lease_s] = count
         for pair in pairs:
             if isinstance(pair, Rival):
@@ -162,6 +189,18 @@ def stable(case):
     section.table(
         ("", "shortest lease that lost none, s", "terms lost, by lease"),
         [row(name, found) for name, found in losses.items()],
+    )
+    section.table(
+        ("floor", "commits", "median, ms", "longest, ms", "over 100 ms"),
+        [
+            (
+                "one after the other by `psql`, a tenth of a second between them",
+                len(commits_ms),
+                statistics.median(commits_ms),
+                max(commits_ms),
+                sum(ms > 100 for ms in commits_ms),
+            )
+        ],
     )
     ours = shortest(losses[pairs[0].name])
     theirs = min((shortest(losses[pair.name]) or 60 for pair in pairs if isinstance(pair, Rival)))
