@@ -440,10 +440,10 @@ UNDER_UNIT := $(filter-out %/test_ctl_run,$(UNIT))
 UNDER_SYSTEM := $(patsubst %,tests/system/test_%.py,smoke schema run seat takeover groups operators reload http \
 	metrics languages leaks)
 chosen = $(if $(ONLY),$(foreach t,$1,$(if $(strip $(foreach o,$(ONLY),$(findstring $o,$(notdir $t)))),$t)),$1)
-# As slow to expect as with a sanitizer, or slower.
+# As slow to expect as with a sanitizer, or slower: a driver takes half a second to load.
 valgrind: $(UNDER_PROGRAMS) $(MODULES)
 	@rm -rf $(UNDER)/found && mkdir -p $(UNDER)/found && chmod 1777 $(UNDER)/found
-	@export TENURE_BUILD=$(abspath $(UNDER)) TENURE_MODE=asan CK_FORK=no CK_EXCLUDE_TAGS=native; \
+	@export TENURE_BUILD=$(abspath $(UNDER)) TENURE_MODE=asan TENURE_SLOW=3 CK_FORK=no CK_EXCLUDE_TAGS=native; \
 	tests/tools/run-tests --scale 5 --logs $(UNDER)/logs \
 		$(patsubst %,'unit:%',$(call under,$(call chosen,$(UNDER_UNIT)))) \
 		$(patsubst %,'store:%',$(call under,$(call chosen,$(STORE_TESTS)))) \

@@ -22,9 +22,14 @@ WORKER = HERE.parents[1] / "src/examples/python/worker.py"
 TENURED = BUILD / "tenured"
 TENURECTL = BUILD / "tenurectl"
 MODE = os.environ.get("TENURE_MODE", "release")
+# How many times as long a lease is, where programs are so slow that the usual one would not do.
+SLOW = int(os.environ.get("TENURE_SLOW", "1"))
 # What the tests use unless they say otherwise: quick, and with room for a busy machine.
-TIMING = {"lease": "2s", "renew": "400ms", "poll": "200ms", "timeout": "400ms"}
-COMPONENT = {"stop_grace": "400ms", "start_timeout": "5s", "cooldown": "1s"}
+LEASE_NS = SLOW * 2_000_000_000
+TIMEOUT_NS = LEASE_NS // 5
+FIFTH, TENTH = f"{SLOW * 400}ms", f"{SLOW * 200}ms"
+TIMING = {"lease": f"{SLOW * 2}s", "renew": FIFTH, "poll": TENTH, "timeout": FIFTH}
+COMPONENT = {"stop_grace": FIFTH, "start_timeout": "5s", "cooldown": "1s"}
 
 
 def make(*words):

@@ -17,9 +17,8 @@ import unittest
 import http_client
 import processes
 from case import SystemTest, main
-from replica import TENURECTL, TENURED, WORKER, Memory, until
+from replica import LEASE_NS, TENURECTL, TENURED, WORKER, Memory, until
 
-LEASE_NS = 2_000_000_000
 FIELD = re.compile(r' ([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
 
 

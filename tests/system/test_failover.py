@@ -13,12 +13,9 @@ from case import PostgresTest, main
 from events import milliseconds, now
 from failover import CALM, COMPONENTS, Fleet, Pair
 from postgres import Proxy
-from replica import until
+from replica import COMPONENT, LEASE_NS, TIMING, until
 
-LEASE_NS = 2_000_000_000
 TERMS_LOST = 3
-TIMING = {"lease": "2s", "renew": "400ms", "poll": "200ms", "timeout": "400ms"}
-COMPONENT = {"stop_grace": "400ms", "start_timeout": "5s", "cooldown": "1s"}
 RENEW_NS = 400_000_000
 GRACE_NS = 400_000_000
 REACH_NS = 500_000_000  # a daemon has found the new primary by then

@@ -12,11 +12,10 @@ import processes
 from case import PostgresTest, SystemTest, main
 from events import milliseconds, now
 from mariadb import MariaDB, Maria, Session
-from replica import Sqlite, until
+from replica import LEASE_NS, Sqlite, until
 
 CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"
 COMPONENTS = ("engine", "counter")
-LEASE_NS = 2_000_000_000
 SOON_NS = 100_000_000
 
 

@@ -9,9 +9,8 @@ from case import SystemTest, main
 from events import milliseconds, now
 from mariadb import Maria
 from mariadb import Session
-from replica import until
+from replica import LEASE_NS, until
 
-LEASE_NS = 2_000_000_000
 # For who goes on at another node: the rest of the cluster takes more than a second to give a node up, and nobody can
 # write until then.
 LONGER_NS = 6_000_000_000

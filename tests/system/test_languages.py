@@ -20,10 +20,9 @@ import test_resume
 from case import PostgresTest, SystemTest, main
 from events import PATIENCE_S, milliseconds, now, read_tenures
 from fake_daemon import FakeDaemon, line
-from replica import BUILD, WORKER, until
+from replica import BUILD, LEASE_NS, WORKER, until
 
 GO = WORKER.parents[1] / "go/worker.go"
-LEASE_NS = 2_000_000_000
 SOON_NS = LEASE_NS // 4
 TERM_AT, DEADLINE_AT, SEQUENCE_AT = (test_resume.HEADER_SIZE + offset for offset in (8, 16, 0))
 

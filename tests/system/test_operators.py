@@ -11,13 +11,13 @@ import processes
 from case import PostgresTest, main
 from events import milliseconds, now
 from postgres import free_port
-from replica import until
+from replica import LEASE_NS, until
 from test_mariadb_scenarios import OnMariaDB
 
 # Each node after each other one.
 WAYS = "bcacba"
 QUICK = {"lease": "1s", "renew": "200ms", "poll": "100ms", "timeout": "200ms"}
-POLL_AND_TIMEOUT_NS = 600_000_000
+POLL_AND_TIMEOUT_NS = LEASE_NS * 3 // 10
 
 
 class OperatorsTest(PostgresTest):

@@ -7,11 +7,9 @@ import threading
 from case import PostgresTest, main
 from events import milliseconds, now
 from postgres import Proxy
-from replica import Client, until
+from replica import LEASE_NS, TIMEOUT_NS, Client, until
 
-LEASE_NS = 2_000_000_000
 RENEW_NS = 400_000_000
-TIMEOUT_NS = 400_000_000
 GRACE_NS = 400_000_000
 LOOP_NS = 100_000_000
 

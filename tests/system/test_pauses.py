@@ -7,9 +7,8 @@ import signal
 import processes
 from case import PostgresTest, main
 from events import milliseconds, now
-from replica import BUILD, until
+from replica import BUILD, LEASE_NS, until
 
-LEASE_NS = 2_000_000_000
 
 
 class PausesTest(PostgresTest):

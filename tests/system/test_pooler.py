@@ -13,9 +13,8 @@ import processes
 from case import PostgresTest, main
 from events import milliseconds, now
 from postgres import USER, free_port, owner
-from replica import until
+from replica import LEASE_NS, until
 
-LEASE_NS = 2_000_000_000
 POLL_NS = 200_000_000
 MOMENT_NS = 150_000_000
 WARNING = "a pooler is in between"

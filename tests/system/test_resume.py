@@ -7,9 +7,8 @@ import struct
 
 from case import PostgresTest, main
 from events import milliseconds, now
-from replica import until
+from replica import LEASE_NS, until
 
-LEASE_NS = 2_000_000_000
 COMPONENTS = ("discovery", "engine", "counter")
 # Where things are on the terms page; see src/wire/page.h.
 BOOT_ID_AT = 24

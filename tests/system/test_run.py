@@ -12,9 +12,8 @@ import sys
 import processes
 from case import SystemTest, main
 from events import Feed, milliseconds, now
-from replica import HERE, TENURECTL, until
+from replica import HERE, LEASE_NS, TENURECTL, until
 
-LEASE_NS = 2_000_000_000
 GRACE_NS = 400_000_000
 
 Beat = collections.namedtuple("Beat", "at pid term")

@@ -7,9 +7,8 @@ import threading
 from case import PostgresTest, main
 from events import milliseconds, now
 from postgres import Proxy
-from replica import until
+from replica import LEASE_NS, until
 
-LEASE_NS = 2_000_000_000
 RENEW_NS = 400_000_000
 MOMENT_NS = 200_000_000
 HEARTBEAT_NS = 1_000_000_000

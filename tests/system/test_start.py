@@ -12,12 +12,10 @@ import unittest
 from case import PostgresTest, main
 from events import milliseconds, now
 from postgres import Proxy
-from replica import MODE, Memory, until
+from replica import LEASE_NS, MODE, TIMEOUT_NS, Memory, until
 
 STARTS = 7
 GRANTED_WITHIN_NS = 200_000_000
-LEASE_NS = 2_000_000_000
-TIMEOUT_NS = 400_000_000
 
 
 class StartTest(PostgresTest):
