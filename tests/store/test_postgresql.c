@@ -1142,7 +1142,8 @@ START_TEST(test_plans_of_other_times)
 }
 END_TEST
 
-// An acknowledged claim survives a crash, whatever the database's default.
+// An acknowledged claim survives a crash, whatever the database's default, and so does a release. The end of the session,
+// which goes before it, is not waited for.
 START_TEST(test_commits_are_durable)
 {
 	set_up();
@@ -1150,8 +1151,8 @@ START_TEST(test_commits_are_durable)
 	pg_sql(other,
 		"CREATE TABLE seen (setting text);"
 		" CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-		" INSERT INTO \"%s\".seen VALUES (current_setting('synchronous_commit')); RETURN new; END $$;"
-		" CREATE CONSTRAINT TRIGGER note AFTER UPDATE ON tenure_session DEFERRABLE INITIALLY DEFERRED"
+		" INSERT INTO \"%s\".seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;"
+		" CREATE CONSTRAINT TRIGGER note AFTER UPDATE OR DELETE ON tenure_session DEFERRABLE INITIALLY DEFERRED"
 		" FOR EACH ROW EXECUTE FUNCTION note();"
 		" CREATE CONSTRAINT TRIGGER note AFTER UPDATE ON tenure_lease DEFERRABLE INITIALLY DEFERRED"
 		" FOR EACH ROW EXECUTE FUNCTION note()",
@@ -1160,9 +1161,13 @@ START_TEST(test_commits_are_durable)
 	peer_session(&b, EXCHANGE_SESSION_CREATE);
 	peer_session(&b, EXCHANGE_SESSION_RENEW);
 	uint64_t term = peer_claim(&b, COUNTER);
+	struct exchange_release release = {.lease = COUNTER, .term = term, .reason = "shutdown"};
+	struct exchange_request end = {
+		.session_op = EXCHANGE_SESSION_DELETE, .releases = &release, .release_count = 1};
+	peer_ok(&b, &end);
 	pg_sql(other, "ALTER ROLE " PG_SUPERUSER " RESET synchronous_commit");
 	ck_assert_uint_eq(term, 1);
-	ck_assert_str_eq(pg_sql(other, "SELECT string_agg(setting, ' ') FROM seen"), "local local");
+	ck_assert_str_eq(pg_sql(other, "SELECT string_agg(setting, ' ') FROM seen"), "local local off local");
 	tear_down();
 }
 END_TEST
