@@ -13,7 +13,7 @@ import threading
 import time
 
 import processes
-from events import PATIENCE_S, Event, EventFeed, Feed, now
+from events import PATIENCE_S, SLOW, Event, EventFeed, Feed, now
 from notify import Notify
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -22,8 +22,6 @@ WORKER = HERE.parents[1] / "src/examples/python/worker.py"
 TENURED = BUILD / "tenured"
 TENURECTL = BUILD / "tenurectl"
 MODE = os.environ.get("TENURE_MODE", "release")
-# How many times as long a lease is, where programs are so slow that the usual one would not do.
-SLOW = int(os.environ.get("TENURE_SLOW", "1"))
 # What the tests use unless they say otherwise: quick, and with room for a busy machine.
 LEASE_NS = SLOW * 2_000_000_000
 TIMEOUT_NS = LEASE_NS // 5

@@ -84,8 +84,9 @@ class OperatorsTest(PostgresTest):
         # A node that is dead for longer than a live one may be silent is none either: its session is there still.
         replicas[1].kill()
         clients["b"].close()
+        longer = 4.5 * LEASE_NS / 1e9
         self.store.sql(
-            "UPDATE tenure_session SET renewed_at = renewed_at - INTERVAL '9' SECOND WHERE node = 'b'"
+            f"UPDATE tenure_session SET renewed_at = renewed_at - INTERVAL '{longer:g}' SECOND WHERE node = 'b'"
         )
         self.refused(replicas[2], "b is no live candidate", "transfer", "engine", "b")
         clients["a"].wait("extended", after=clients["a"].mark())

@@ -118,7 +118,7 @@ class ReloadTest(PostgresTest):
         """S4: what takes a restart is named and not applied, the rest is"""
         self.start()
         self.node.tenure["node"] = "elsewhere"
-        self.node.timing["lease"] = "4s"
+        self.node.timing["lease"] = "14s"
         self.node.components = (*COMPONENTS, "counter")
         self.node.write_config()
         result = self.node.ctl("reload")
