@@ -5,6 +5,7 @@ import dataclasses
 import os
 import resource
 import subprocess
+import threading
 import typing
 
 import databases
@@ -15,6 +16,7 @@ from processes import signal
 # a database that restarted is not believed for another one; each with what connecting, polls and a start take.
 NO_LEASE, ONE_LEASE, TWO_LEASES = 0.0, 1.25, 3.0
 SLACK_MS = 1000
+RESETS_S = 1.0  # longer than from one poll to the next
 NOTHING = None  # may come of it
 
 
@@ -30,7 +32,7 @@ class Fault:
     def recovery_ms(self, database):
         if self.leases is NOTHING:
             return None
-        leases = self.leases if database.doubted else ONE_LEASE
+        leases = self.leases if database.doubted else min(self.leases, ONE_LEASE)
         return int(leases * database.lease_ms) + SLACK_MS
 
 
@@ -101,14 +103,18 @@ def limited(kind, amount):
         pid = node.daemon.pid
         soft, hard = resource.prlimit(pid, kind)
         resource.prlimit(pid, kind, (amount(pid), hard))
-        heal = world.network.resets(node.name)  # it has to connect again
+        # What is connected is so no more, and it may connect again, if it can.
+        resets = threading.Timer(RESETS_S, world.network.resets(node.name))
+        resets.start()
 
         def end():
-            heal()
+            if resets.is_alive():
+                return end
             try:
                 resource.prlimit(pid, kind, (soft, hard))
             except ProcessLookupError:
                 pass
+            return None
 
         return end
 

@@ -13,17 +13,16 @@ import stat
 import threading
 
 from case import SystemTest, main
-from events import milliseconds, now
+from events import SLOW, milliseconds, now
 from http_client import ask, connect, read_all
 from postgres import free_port
-from replica import Memory, until
+from replica import TIMEOUT_NS, Memory, until
 
 CONNECTIONS = 64
 LIFETIME_NS = 5_000_000_000
 HEADER_BYTES = 8192
-RENEW_NS = 400_000_000
-# What a renewal may be late by: an exchange may take its whole time-out.
-LATE_NS = 400_000_000
+# A renewal may be late: an exchange may take its whole time-out.
+RENEW_NS = LATE_NS = TIMEOUT_NS
 PROMPT_NS = 100_000_000
 
 
@@ -368,7 +367,8 @@ class IdleTest(SystemTest):
             self.assertEqual(select.select([peer], [], [], 0)[0], [peer])
         used = replica.usage().cpu_s - before
         self.figure(f"{used * 1000:.0f} ms of processor time in {LIFETIME_NS / 1e9:.0f} s")
-        self.assertLess(used, 0.1)
+        if SLOW == 1:
+            self.assertLess(used, 0.1)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from case import SystemTest, main
 from events import milliseconds, now
 from http_client import ask
 from postgres import free_port
-from replica import until
+from replica import LEASE_NS, until
 
 SAMPLE = re.compile(r"(\w+(?:\{.*\})?) (\S+)")
 ENGINE = '{component="engine"}'
@@ -60,7 +60,7 @@ class MetricsTest(SystemTest):
         samples = scrape(one)
         self.assertEqual(samples["tenure_leader" + ENGINE], 1)
         self.assertEqual(samples["tenure_term" + ENGINE], granted.number("term"))
-        self.assertTrue(0 < samples["tenure_valid_seconds" + ENGINE] <= 2, samples)
+        self.assertTrue(0 < samples["tenure_valid_seconds" + ENGINE] <= LEASE_NS / 1e9, samples)
         self.assertEqual((samples["tenure_workers" + ENGINE], samples["tenure_clients"]), (1, 1))
         self.assertEqual(samples['tenure_workers{component="other"}'], 0)
         mark = leader.mark()
