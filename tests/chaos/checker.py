@@ -223,6 +223,11 @@ def terms(history):
                 yield f"{run.who()} as process {run.pid} repeats the term of process {highest.pid}"
             if not highest or run.term >= highest.term:
                 highest = run
+    given = {}  # also to those who were told and did nothing
+    for run in history.granted:
+        node = given.setdefault((run.lease, run.term), run.node)
+        if node != run.node:
+            yield f"{run.who()} was granted a term of {node}'s"
 
 
 def stale_writes(history):

@@ -10,9 +10,13 @@ import tempfile
 import unittest
 import xml.dom.minidom
 
-import checker
-
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "system"))
+
+# pylint: disable=wrong-import-position
+import checker
+import faults
+
 MS = checker.MS
 START = 5_000_000 * MS
 SECONDS = 30
@@ -133,6 +137,11 @@ class CheckerTest(unittest.TestCase):
         self.story.beats.pop("engine.b")
         self.story.lead("engine", "b", 1, 12_000, 30_000)
         self.expect("terms", words=("repeats the term",))
+
+    def test_term_repeats_without_work(self):
+        """a term that another node was granted, whose worker never began"""
+        self.story.say("engine", "a", "start", 12_100, 2, pid=500)
+        self.expect("terms", words=("was granted a term of a's",))
 
     def test_term_repeats_in_a_process(self):
         """a term that a process was granted again after it had ended"""
@@ -352,6 +361,22 @@ def main():
     failed = len(result.failures) + len(result.errors)
     print(f"{result.testsRun - failed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+class Database:
+    def __init__(self, doubted):
+        self.doubted, self.lease_ms = doubted, 2000
+
+
+class FaultsTest(unittest.TestCase):
+    def test_recovery(self):
+        """a worker that was killed excuses no lease, and a cluster that is believed at once not two"""
+        wanted = {"worker killed": (1000, 1000), "daemon killed": (3500, 3500), "database killed": (7000, 3500)}
+        for fault in faults.TABLE:
+            if fault.name in wanted:
+                found = tuple(fault.recovery_ms(Database(doubted)) for doubted in (True, False))
+                self.assertEqual(found, wanted.pop(fault.name), fault.name)
+        self.assertEqual(wanted, {})
 
 
 if __name__ == "__main__":

@@ -294,7 +294,7 @@ def check_lease(tenures):
     """Sorts the tenures of one lease and checks them."""
     tenures.sort(key=lambda tenure: tenure.begin)
     for one, next_one in zip(tenures, tenures[1:]):
-        if next_one.resumed and one.term == next_one.term:
+        if next_one.resumed and (one.holder, one.term) == (next_one.holder, next_one.term):
             continue
         if one.ends() > next_one.begin:
             raise AssertionError(f"two leaders at once (W3):\n  {one}\n  {next_one}")

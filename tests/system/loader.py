@@ -56,6 +56,16 @@ def push(peer, data):
             pass
 
 
+def is_open(peer):
+    """The daemon has not ended it: there is nothing to read, or what it said."""
+    try:
+        return peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionResetError:
+        return False
+
+
 def main():
     path, idle_count, cycles = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -82,7 +92,8 @@ def main():
                 peer.sendall(LONG)
                 long_lines += peer.recv(4096).startswith(b"error code=syntax")
     took = time.monotonic() - start
-    print(f"done long={long_lines} seconds={took:.1f}", flush=True)
+    stayed = sum(map(is_open, slow + served[:-ROOM]))
+    print(f"done long={long_lines} stayed={stayed} seconds={took:.1f}", flush=True)
     sys.stdin.read()
 
 

@@ -117,6 +117,7 @@ class LoadTest(SystemTest):
         line = self.probe(prober, f"while {CYCLES} connections come and go, and all the others stay", process)
         self.figure(line)
         counts = dict(word.split("=") for word in line.split()[1:])
+        self.assertEqual(int(counts["stayed"]), loader.TRICKLING + served - loader.ROOM)
         # Where the end of a connection comes first, its peer does not hear why.
         self.assertGreater(int(counts["long"]), CYCLES // 40, "over-long lines that were answered with an error")
         full = replica.usage()
