@@ -211,9 +211,10 @@ static const char sql_pause[] =
 	" RETURNING 1) " HEAD ", (SELECT count(*) FROM me), CASE WHEN EXISTS (SELECT FROM me) THEN " ANNOUNCE(
 		"$1", "''") " IS NULL END, " DURABLE FROM_STORE;
 
-// A report: the server's clock before the rows are read, and the rows. An ask counts for its term only. Behind the leases'
-// rows are those of sessions: of who holds what did not change, of so many that hold nothing, the oldest first, and of
-// so many that offer to lead, the last that were renewed first. All in one statement, or each poll would be three.
+// A report: the server's clock before the rows are read, and the rows. An ask counts for its term only. Behind the
+// leases' rows are those of sessions: of who holds what did not change, and, where they are wanted, of so many that hold
+// nothing, the oldest first, and that offer to lead, the last that were renewed first. That is once a lease, and takes
+// no statement of its own.
 #define MICROSECONDS(time) "(extract(epoch FROM " time ") * 1000000)::bigint"
 #define SESSION_COLUMNS "s.seq, s.lease_ms, " MICROSECONDS("clock_timestamp() - s.renewed_at")
 #define REPORT_OF HEAD ", st.paused, " MICROSECONDS("statement_timestamp()") ", r.* " FROM_STORE " LEFT JOIN ("
@@ -227,26 +228,29 @@ static const char sql_pause[] =
 #define REPORT_SESSIONS(offers) \
 	" UNION ALL (SELECT NULL, s.id, s.node, NULL, " SESSION_COLUMNS ", NULL, NULL, NULL, NULL, " offers \
 	" FROM @tenure_session s WHERE "
-#define REPORT_REST \
+#define HOLDS_NOTHING "NOT EXISTS (SELECT FROM @tenure_lease l WHERE l.session = s.id)"
+#define REPORT_IDLE(strays, candidates) \
 	REPORT_SESSIONS("''") \
-	"NOT EXISTS (SELECT FROM @tenure_lease l WHERE l.session = s.id)" \
-	" ORDER BY s.renewed_at LIMIT $1::bigint)" REPORT_SESSIONS( \
-		"s.offers") "s.offers <> '' ORDER BY s.renewed_at DESC LIMIT $2::bigint)) r ON true"
+	HOLDS_NOTHING " ORDER BY s.renewed_at LIMIT " strays "::bigint)" REPORT_SESSIONS( \
+		"s.offers") "s.offers <> '' ORDER BY s.renewed_at DESC LIMIT " candidates "::bigint)"
 
-// $1 $2 how many sessions that hold nothing, and that offer something, $3 components
-static const char sql_report[] =
-	REPORT_OF REPORT_ROWS " FROM unnest($3::text[]) n(component)"
-			      " JOIN @tenure_lease l ON l.component = n.component" REPORT_JOINS REPORT_REST;
+// $1 components, $2 $3 how many sessions that hold nothing, and that offer something
+static const char sql_report[] = REPORT_OF REPORT_ROWS
+	" FROM unnest($1::text[]) n(component)"
+	" JOIN @tenure_lease l ON l.component = n.component" REPORT_JOINS REPORT_IDLE("$2", "$3") ") r ON true";
 
-// $1 $2 how many sessions, as above, $3 the server's time, $4 sessions: the rows that changed since, whoever's they are, and these
-// sessions. A plan made for any time supposes a third of the rows where a range has one end, and some where it has two;
-// and even for these it would read all there are, were it not told to look up one after the other.
-#define SINCE "BETWEEN to_timestamp($3::bigint / 1000000.0) AND 'infinity'"
-static const char sql_report_changed[] = REPORT_OF REPORT_ROWS
-	" FROM (SELECT component FROM @tenure_lease WHERE changed_at " SINCE
-	" UNION SELECT component FROM @tenure_ask WHERE asked_at " SINCE ") n"
-	" CROSS JOIN LATERAL (SELECT * FROM @tenure_lease c WHERE c.component = n.component OFFSET 0) l" REPORT_JOINS
-		REPORT_SESSIONS("NULL") "s.id = ANY ($4::uuid[]))" REPORT_REST;
+// $1 the server's time, $2 sessions: the rows that changed since, whoever's they are, and these sessions. A plan made
+// for any $1 supposes a third of the rows where a range has one end, and some where it has two; and even for these it
+// would read all there are, were it not told to look up one after the other.
+#define SINCE "BETWEEN to_timestamp($1::bigint / 1000000.0) AND 'infinity'"
+#define REPORT_CHANGED_ROWS \
+	REPORT_ROWS " FROM (SELECT component FROM @tenure_lease WHERE changed_at " SINCE \
+		    " UNION SELECT component FROM @tenure_ask WHERE asked_at " SINCE ") n" \
+		    " CROSS JOIN LATERAL (SELECT * FROM @tenure_lease c WHERE c.component = n.component OFFSET 0) " \
+		    "l" REPORT_JOINS REPORT_SESSIONS("NULL") "s.id = ANY ($2::uuid[]))"
+static const char sql_report_changed[] = REPORT_OF REPORT_CHANGED_ROWS ") r ON true";
+// $3 $4 how many sessions, as above
+static const char sql_report_changed_and_idle[] = REPORT_OF REPORT_CHANGED_ROWS REPORT_IDLE("$3", "$4") ") r ON true";
 
 // $1 components, $2 how many
 static const char sql_history[] =

@@ -29,6 +29,7 @@ const char *const pg_statement_sql[STATEMENTS] = {
 	[PAUSE] = sql_pause,
 	[REPORT] = sql_report,
 	[REPORT_CHANGED] = sql_report_changed,
+	[REPORT_CHANGED_AND_IDLE] = sql_report_changed_and_idle,
 	[HISTORY] = sql_history,
 	[LISTEN] = sql_listen,
 	[LOOK] = sql_look,
@@ -208,13 +209,15 @@ static bool send_report(struct store_link *link, const struct exchange_request *
 	if (request->report)
 		store_known_begin(&link->known, request->lease_ms, link->connections, &since_us);
 	if (!since_us) {
-		const char *values[] = {strays, candidates, request->report ? link->names_array : "{}"};
+		const char *values[] = {request->report ? link->names_array : "{}", strays, candidates};
 		return send_statement(link, REPORT, COUNT_OF(values), values);
 	}
 	put_number(since, since_us);
 	char *holders = pg_holders_text(&link->known);
-	const char *values[] = {strays, candidates, since, holders};
-	bool sent = holders && send_statement(link, REPORT_CHANGED, COUNT_OF(values), values);
+	const char *values[] = {since, holders, strays, candidates};
+	bool idle = request->strays || request->candidates;
+	bool sent =
+		holders && send_statement(link, idle ? REPORT_CHANGED_AND_IDLE : REPORT_CHANGED, idle ? 4 : 2, values);
 	free(holders);
 	return sent;
 }
@@ -251,6 +254,7 @@ static bool send_one(struct store_link *link, const struct exchange_request *req
 	case LISTEN:
 	case LOOK:
 	case REPORT_CHANGED:
+	case REPORT_CHANGED_AND_IDLE:
 	case STATEMENTS:
 	default:
 		return send_statement(link, which, 0, NULL);
