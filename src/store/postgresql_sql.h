@@ -212,9 +212,9 @@ static const char sql_pause[] =
 		"$1", "''") " IS NULL END, " DURABLE FROM_STORE;
 
 // A report: the server's clock before the rows are read, and the rows. An ask counts for its term only. Behind the
-// leases' rows are those of sessions: of who holds what did not change, and, where they are wanted, of so many that hold
-// nothing, the oldest first, and that offer to lead, the last that were renewed first. That is once a lease, and takes
-// no statement of its own.
+// leases' rows are those of sessions: of who holds what did not change, and, where they are wanted, of so many that
+// hold nothing, the oldest first, and that offer to lead, the last that were renewed first. That is once a lease, and
+// takes no statement of its own.
 #define MICROSECONDS(time) "(extract(epoch FROM " time ") * 1000000)::bigint"
 #define SESSION_COLUMNS "s.seq, s.lease_ms, " MICROSECONDS("clock_timestamp() - s.renewed_at")
 #define REPORT_OF HEAD ", st.paused, " MICROSECONDS("statement_timestamp()") ", r.* " FROM_STORE " LEFT JOIN ("

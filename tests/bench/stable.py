@@ -61,7 +61,11 @@ class Commits:
     def __init__(self, case):
         where = case.postgres().conninfo("postgres")
         self.path = case.directory / "commits"
-        script = f"\\timing on\nCREATE TABLE floor AS SELECT 0 AS n;\nUPDATE floor SET n = n + 1 \\watch {self.EVERY_S}\n"
+        script = (
+            "\\timing on\n"
+            "CREATE TABLE floor AS SELECT 0 AS n;\n"
+            f"UPDATE floor SET n = n + 1 \\watch {self.EVERY_S}\n"
+        )
         with open(self.path, "w", encoding="utf-8") as out:
             self.psql = processes.spawn(["psql", "-Xq", where], stdin=subprocess.PIPE, stdout=out, text=True)
         self.psql.stdin.write(script)

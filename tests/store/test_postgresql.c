@@ -1142,8 +1142,8 @@ START_TEST(test_plans_of_other_times)
 }
 END_TEST
 
-// An acknowledged claim survives a crash, whatever the database's default, and so does a release. The end of the session,
-// which goes before it, is not waited for.
+// An acknowledged claim survives a crash, whatever the database's default, and so does a release. The end of the
+// session, which goes before it, is not waited for.
 START_TEST(test_commits_are_durable)
 {
 	set_up();
@@ -1162,8 +1162,7 @@ START_TEST(test_commits_are_durable)
 	peer_session(&b, EXCHANGE_SESSION_RENEW);
 	uint64_t term = peer_claim(&b, COUNTER);
 	struct exchange_release release = {.lease = COUNTER, .term = term, .reason = "shutdown"};
-	struct exchange_request end = {
-		.session_op = EXCHANGE_SESSION_DELETE, .releases = &release, .release_count = 1};
+	struct exchange_request end = {.session_op = EXCHANGE_SESSION_DELETE, .releases = &release, .release_count = 1};
 	peer_ok(&b, &end);
 	pg_sql(other, "ALTER ROLE " PG_SUPERUSER " RESET synchronous_commit");
 	ck_assert_uint_eq(term, 1);
