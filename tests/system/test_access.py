@@ -124,12 +124,16 @@ class AccessTest(SystemTest):
 
     @unittest.skipIf(os.getuid() != 0, "needs other users")
     def test_ordinary_user(self):
-        """The daemon needs no root: as another user, with a directory of its own"""
-        replica = self.replica("a")
+        """The daemon needs no root: as another user, whom it obeys as it does root"""
+        replica = self.replica("a", tenure={"socket_mode": "0666"})
         for path in (self.directory, replica.directory, replica.run_dir, *self.directory.glob("tenure.db*")):
             os.chown(path, pwd.getpwnam("daemon").pw_uid, -1)
         daemon = replica.start(user="daemon")
         self.client(daemon, "engine").wait("granted")
+        reload = [TENURECTL, "--socket", replica.socket, "reload"]
+        for user, status in (("daemon", 0), ("root", 0), ("nobody", 1)):
+            process = processes.spawn(reload, user=user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.assertEqual(process.wait(), status, user)
 
     def test_directory_of_others(self):
         """A runtime directory that others may write to is refused, with what to do"""
