@@ -54,6 +54,7 @@ _tenurectl() {
 	history) _arguments '-n[how many]:count:' '-o[format]:format:(text json)' '1:component:_tenure_components' ;;
 	transfer) _arguments '1:component:_tenure_components' '2:node:' ;;
 	resign) _arguments '--cooldown[how long it stands back]:duration:' '1:component:_tenure_components' ;;
+	help) _arguments '1:command:_tenurectl_commands' ;;
 	init) _arguments '(-c --config)'{-c,--config}'[the configuration]:file:_files' \
 		'--print[write the SQL instead]' ;;
 	esac

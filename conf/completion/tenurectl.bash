@@ -55,6 +55,7 @@ _tenurectl() {
 	resign) options='--cooldown' ;;
 	transfer) options='' ;;
 	init) options='-c --config --print' ;;
+	help) options='status watch check wait run history resign transfer pause resume reload init' ;;
 	*) return ;;
 	esac
 	case $command in

@@ -44,7 +44,7 @@ static const char help[] =
 	"  resume                                    the fleet elects again\n"
 	"  reload                                    the daemon reads its configuration again\n"
 	"  init -c FILE [--print]                    creates or upgrades the database schema\n"
-	"  help                                      this text\n"
+	"  help [COMMAND]                            this text, or what it says of COMMAND\n"
 	"\n"
 	"  --socket PATH   the daemon's socket; else $TENURE_SOCKET, else /run/tenure/tenured.sock\n"
 	"  --version       prints the version\n"
@@ -58,21 +58,43 @@ static const char help[] =
 	"  tenurectl transfer engine host-b\n"
 	"  tenurectl status -o json\n";
 
-static int run_command(const struct ctl *ctl, int argc, char *argv[])
-{
-	for (size_t i = 0; i < COUNT_OF(commands); i++) {
-		if (strcmp(argv[0], commands[i].name) != 0)
-			continue;
-		optind = 0; // glibc: getopt begins anew
-		return commands[i].fn(ctl, argc, argv);
-	}
-	return ctl_misuse("unknown command \"%s\"", argv[0]);
-}
-
 static int show_help(void)
 {
 	fputs(help, stdout);
 	return fflush(stdout) == 0 ? CTL_OK : CTL_NO;
+}
+
+// Its lines of all the help: the first one begins with its name, and those that go on are farther in.
+static int show_help_of(const char *command)
+{
+	char begin[32];
+	snprintf(begin, sizeof begin, "\n  %s ", command);
+	const char *line = strstr(help, begin) + 1;
+	printf("usage: tenurectl [--socket PATH] COMMAND, as tenurectl(1) says:\n\n");
+	do {
+		size_t size = strcspn(line, "\n") + 1;
+		printf("%.*s", (int)size, line);
+		line += size;
+	} while (strncmp(line, "      ", 6) == 0);
+	return fflush(stdout) == 0 ? CTL_OK : CTL_NO;
+}
+
+static bool asks_for_help(const char *word)
+{
+	return word && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0);
+}
+
+static int run_command(const struct ctl *ctl, int argc, char *argv[], bool helps)
+{
+	for (size_t i = 0; i < COUNT_OF(commands); i++) {
+		if (strcmp(argv[0], commands[i].name) != 0)
+			continue;
+		if (helps || asks_for_help(argv[1]))
+			return show_help_of(argv[0]);
+		optind = 0; // glibc: getopt begins anew
+		return commands[i].fn(ctl, argc, argv);
+	}
+	return ctl_misuse("unknown command \"%s\"", argv[0]);
 }
 
 int ctl_main(int argc, char *argv[])
@@ -96,7 +118,9 @@ int ctl_main(int argc, char *argv[])
 	}
 	if (optind >= argc)
 		return ctl_misuse("no command");
-	if (strcmp(argv[optind], "help") == 0)
+	bool helps = strcmp(argv[optind], "help") == 0;
+	if (helps && optind + 1 == argc)
 		return show_help();
-	return run_command(&ctl, argc - optind, argv + optind);
+	optind += helps;
+	return run_command(&ctl, argc - optind, argv + optind, helps);
 }

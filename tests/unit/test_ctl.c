@@ -104,6 +104,19 @@ START_TEST(test_help_and_version)
 	expect_text(out_text, "examples:");
 	ck_assert_int_eq(run_ctl(LIST("--help")), CTL_OK);
 	expect_text(out_text, "run [--notify]");
+	static const char of_wait[] =
+		"usage: tenurectl [--socket PATH] COMMAND, as tenurectl(1) says:\n"
+		"\n"
+		"  wait [--for leader|standby] [--timeout D] COMPONENT\n"
+		"                                            until this node leads or stands by; 124: time is up\n";
+	ck_assert_int_eq(run_ctl(LIST("wait", "--help")), CTL_OK);
+	ck_assert_str_eq(out_text, of_wait);
+	ck_assert_int_eq(run_ctl(LIST("wait", "-h", "engine")), CTL_OK);
+	ck_assert_str_eq(out_text, of_wait);
+	ck_assert_int_eq(run_ctl(LIST("help", "wait")), CTL_OK);
+	ck_assert_str_eq(out_text, of_wait);
+	ck_assert_int_eq(run_ctl(LIST("help", "nonsense")), CTL_USAGE);
+	expect_text(err_text, "unknown command \"nonsense\"");
 	ck_assert_int_eq(run_ctl(LIST("--version")), CTL_OK);
 	ck_assert_str_eq(out_text, "tenurectl " TENURE_VERSION "\n");
 }
