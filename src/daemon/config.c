@@ -423,7 +423,7 @@ static char *read_line(char *buffer, int size, void *stream)
 
 // ---- files ----
 
-static int open_file(const char *path, FILE **ret)
+static int open_file(const char *path, FILE **ret, mode_t *ret_mode)
 {
 	struct stat status;
 	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -439,12 +439,13 @@ static int open_file(const char *path, FILE **ret)
 		return result;
 	}
 	*ret = file;
+	*ret_mode = status.st_mode;
 	return 0;
 }
 
 static int read_file(struct reader *reader)
 {
-	const int result = open_file(reader->load.path, &reader->file);
+	const int result = open_file(reader->load.path, &reader->file, &reader->load.mode);
 	if (result < 0)
 		return result;
 	const int line = ini_parse_stream(read_line, reader, on_key, reader);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 // How many attempts at a renewal have to fit before the worker is told to stop (W9).
@@ -134,13 +135,22 @@ static void require(const struct config_load *load, const struct config_section 
 			"is missing; driver %s needs one, such as %s", driver, example);
 }
 
+// S7: a file that holds a secret is for its owner, and at most a group.
 static void check_password(const struct config_load *load, const struct config_section *section)
 {
 	struct config_store *store = &load->config->store;
 	char why[CONFIG_WHY_BYTES];
+	const bool in_conninfo = store->conninfo != NULL && config_redact_conninfo(store->conninfo, NULL, why) == 1;
+	if (in_conninfo && (load->mode & S_IRWXO) != 0)
+		config_report(load, line_of(section, "conninfo"), "store", "conninfo",
+			"holds a password, and mode %04o lets others at this file; chmod o-rwx it, or put the password "
+			"into a password_file",
+			load->mode & 07777);
+	if (store->defaults_file != NULL && config_check_defaults_file(store->defaults_file, why) < 0)
+		config_report(load, line_of(section, "defaults_file"), "store", "defaults_file", "%s", why);
 	if (store->password_file == NULL)
 		return;
-	if (store->conninfo != NULL && config_redact_conninfo(store->conninfo, NULL, why) == 1)
+	if (in_conninfo)
 		config_report(load, line_of(section, "password_file"), "store", "password_file",
 			"conninfo at line %u holds a password as well; leave one of them out",
 			line_of(section, "conninfo"));

@@ -5,6 +5,7 @@
 
 #include "config_value.h"
 
+#include <sys/types.h>
 #include <uthash.h>
 
 #define CONFIG_OPTIONS_MAX 40
@@ -62,6 +63,7 @@ struct config_section {
 
 struct config_load {
 	const char *path;
+	mode_t mode; // of the file
 	const struct config_env *env;
 	struct config *config;
 	struct config_errors *errors;

@@ -245,16 +245,23 @@ static int read_line(int fd, char *buffer, size_t size, char *why)
 	return 0;
 }
 
+static int open_secret(const char *path, char *why)
+{
+	// Not blocking: it could be a pipe.
+	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd >= 0)
+		return fd;
+	const int error = -errno;
+	SAY(why, "\"%.80s\" cannot be opened: %s", path, strerror(-error));
+	return error;
+}
+
 int config_read_password(const char *path, char **ret, char why[static CONFIG_WHY_BYTES])
 {
 	char buffer[CONFIG_PASSWORD_BYTES + 2];
-	// Not blocking: it could be a pipe.
-	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0) {
-		const int error = -errno;
-		SAY(why, "\"%.80s\" cannot be opened: %s", path, strerror(-error));
-		return error;
-	}
+	const int fd = open_secret(path, why);
+	if (fd < 0)
+		return fd;
 	int result = check_file(fd, path, why);
 	if (result == 0)
 		result = read_line(fd, buffer, sizeof buffer, why);
@@ -265,4 +272,41 @@ int config_read_password(const char *path, char **ret, char why[static CONFIG_WH
 	explicit_bzero(buffer, sizeof buffer);
 	close(fd);
 	return result;
+}
+
+// ---- option file ----
+
+static bool holds_password(FILE *file)
+{
+	static const char key[] = "password";
+	char line[CONFIG_PASSWORD_BYTES];
+	bool found = false;
+	while (!found && fgets(line, sizeof line, file) != NULL)
+		found = strncmp(line + strspn(line, BLANKS), key, strlen(key)) == 0;
+	explicit_bzero(line, sizeof line);
+	return found;
+}
+
+int config_check_defaults_file(const char *path, char why[static CONFIG_WHY_BYTES])
+{
+	struct stat status;
+	const int fd = open_secret(path, why);
+	if (fd < 0)
+		return fd;
+	FILE *file = fdopen(fd, "r");
+	if (file == NULL || fstat(fd, &status) != 0) {
+		const int result = -errno;
+		SAY(why, "cannot be looked at: %s", strerror(-result));
+		if (file != NULL)
+			fclose(file);
+		else
+			close(fd);
+		return result;
+	}
+	const bool open = (status.st_mode & S_IRWXO) != 0 && holds_password(file);
+	fclose(file);
+	if (!open)
+		return 0;
+	SAY(why, "holds a password, and mode %04o lets others at it; chmod o-rwx it", status.st_mode & 07777);
+	return -EPERM;
 }

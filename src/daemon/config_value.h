@@ -56,4 +56,7 @@ int config_redact_conninfo(const char *text, FILE *redacted, char why[static CON
 // Reads a password from a file that nobody else can read. 0, or -errno and why.
 int config_read_password(const char *path, char **ret, char why[static CONFIG_WHY_BYTES]) MUST_CHECK;
 
+// 0, or negative where the option file of MySQL's client cannot be read, or holds a password and others can read it.
+int config_check_defaults_file(const char *path, char why[static CONFIG_WHY_BYTES]) MUST_CHECK;
+
 #endif

@@ -148,6 +148,7 @@ class Replica:
         for name in self.components:
             text += section(f"component:{name}", {**self.component, **self.each.get(name, {})})
         self.config.write_text(text)
+        self.config.chmod(0o600 if "password=" in text else 0o644)
 
     def init(self):
         """The schema, as the owner of the database."""

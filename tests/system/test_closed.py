@@ -120,6 +120,7 @@ class ConfigurationTest(SystemTest):
         conninfo = "conninfo = host=/nowhere password=geheim connect_timeout=x\n"
         store = PG.replace("conninfo = host=/nowhere\n", conninfo)
         replica.config.write_text(TENURE.format(run=replica.run_dir) + store)
+        replica.config.chmod(0o600)
         result = replica.run_tenured("--check")
         self.assertNotEqual(result.returncode, 0)
         self.assertNotIn("geheim", result.stderr)

@@ -8,6 +8,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct config_env test_env = {
@@ -55,6 +56,7 @@ static inline void write_file(const char *path, const char *text, size_t size)
 	unlink(path);
 	FILE *file = fopen(path, "we");
 	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fchmod(fileno(file), 0600), 0); // it may hold a secret
 	ck_assert_uint_eq(fwrite(text, 1, size, file), size);
 	ck_assert_int_eq(fclose(file), 0);
 }

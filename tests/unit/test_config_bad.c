@@ -393,6 +393,56 @@ START_TEST(a_password_in_two_places_is_refused)
 }
 END_TEST
 
+// Whether it is refused at that line of what is written to the configuration's path, as others may read a secret.
+static bool is_open_to_others(const char *conf, mode_t mode, const char *where)
+{
+	char line[256];
+	write_file(test_config_path(), conf, strlen(conf));
+	ck_assert_int_eq(chmod(test_config_path(), mode), 0);
+	struct config *config = NULL;
+	errors = (struct config_errors){0};
+	if (config_load(test_config_path(), &test_env, &config, &errors) == 0) {
+		config_free(config);
+		return false;
+	}
+	snprintf(line, sizeof line, "%s:3: [store] %s: ", test_config_path(), where);
+	ck_assert_msg(
+		has_line(line, (const char *const[]){"holds a password", "lets others at", NULL}), "%s", errors.text);
+	ck_assert_uint_eq(errors.count, 1);
+	ck_assert_ptr_null(strstr(errors.text, "hunter2"));
+	return true;
+}
+
+START_TEST(a_password_in_conninfo_is_for_the_owner)
+{
+	static const char secret[] = "[store]\ndriver = postgresql\nconninfo = host=a password=hunter2\n" ENGINE;
+	static const char plain[] = "[store]\ndriver = postgresql\nconninfo = host=a\n" ENGINE;
+	ck_assert(is_open_to_others(secret, 0644, "conninfo"));
+	ck_assert(is_open_to_others(secret, 0602, "conninfo"));
+	ck_assert(!is_open_to_others(secret, 0640, "conninfo"));
+	ck_assert(!is_open_to_others(plain, 0644, "conninfo"));
+}
+END_TEST
+
+START_TEST(a_password_in_an_option_file_is_for_the_owner)
+{
+	static const char secret[] = "[client]\nuser = a\n password=hunter2\n", plain[] = "[client]\nuser = a\n";
+	char conf[512];
+	snprintf(conf, sizeof conf, "[store]\ndriver = mysql\ndefaults_file = %s\n" ENGINE, secret_path());
+	write_file(secret_path(), secret, strlen(secret));
+	ck_assert_int_eq(chmod(secret_path(), 0644), 0);
+	ck_assert(is_open_to_others(conf, 0644, "defaults_file"));
+	ck_assert_int_eq(chmod(secret_path(), 0640), 0);
+	ck_assert(!is_open_to_others(conf, 0644, "defaults_file"));
+	write_file(secret_path(), plain, strlen(plain));
+	ck_assert_int_eq(chmod(secret_path(), 0644), 0);
+	ck_assert(!is_open_to_others(conf, 0644, "defaults_file"));
+	ck_assert_int_eq(unlink(secret_path()), 0);
+	load_text(conf, strlen(conf));
+	ck_assert_msg(strstr(errors.text, "cannot be opened: No such file") != NULL, "%s", errors.text);
+}
+END_TEST
+
 static void append(char *text, size_t size, const char *more)
 {
 	const size_t length = strlen(text);
@@ -507,6 +557,8 @@ int main(void)
 	tcase_add_test(tests, a_password_of_another_user_is_refused);
 	tcase_add_test(tests, a_file_without_a_password_is_refused);
 	tcase_add_test(tests, a_password_in_two_places_is_refused);
+	tcase_add_test(tests, a_password_in_conninfo_is_for_the_owner);
+	tcase_add_test(tests, a_password_in_an_option_file_is_for_the_owner);
 	tcase_add_test(tests, all_errors_are_told_up_to_a_limit);
 	tcase_add_test(tests, errors_never_run_over);
 	tcase_add_test(tests, one_component_too_many_is_refused);
