@@ -2,6 +2,7 @@
 // What is counted of the core and of the library: each is a function of its own, for callgrind to look at nothing else.
 //
 //   count_core NAME TIMES
+#include "allocations.h"
 #include "clock.h"
 #include "handle.h"
 #include "tenure.h"
@@ -33,7 +34,9 @@ END_TEST
 
 MEASURED static void measured_step(struct daemon *d, const struct election_event *event)
 {
+	counting = true;
 	election_step(&d->election, event, &d->update);
+	counting = false;
 }
 
 // A poll begins, and is answered.
@@ -87,6 +90,7 @@ START_TEST(count_leader)
 	settle_down(false);
 	next_poll(&a, times);
 	ck_assert(leads(&a, NAMES - 1));
+	ck_assert_uint_eq(allocations, 0);
 }
 END_TEST
 
@@ -95,6 +99,7 @@ START_TEST(count_follower)
 	settle_down(true);
 	next_poll(&b, times);
 	ck_assert(!leads(&b, 0));
+	ck_assert_uint_eq(allocations, 0);
 }
 END_TEST
 

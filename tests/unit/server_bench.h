@@ -123,7 +123,8 @@ static inline void on_peer(void *userdata, int fd, unsigned flags)
 	struct peer *peer = userdata;
 	char *room;
 	(void)flags;
-	ck_assert_int_eq(buffer_reserve(&peer->heard, 65536, &room), 0);
+	if (buffer_reserve(&peer->heard, 65536, &room) < 0)
+		ck_abort_msg("no memory"); // a check that holds allocates, and what allocates is counted
 	ssize_t got = recv(fd, room, 65536, MSG_DONTWAIT);
 	if (got > 0)
 		buffer_commit(&peer->heard, (size_t)got);
