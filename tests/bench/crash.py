@@ -35,8 +35,9 @@ START_S = 60  # for the first leader, and for one that was killed to be a candid
 WATCH_S = 2.0  # for two that work, after the one that stood still goes on
 LATEST = 60_000  # beats that are kept, two minutes of them
 FRESH_NS = 100_000_000  # a beat that is not older is of one who works
-BEAT = [sys.executable, "-S", HERE / "beat.py"]
-LOOKS = [BUILD / "tests/system/demo_worker"]  # the same, but that it looks at its token each time
+BEAT_MS = 10
+BEAT = [BUILD / "tests/bench/beat"]
+LOOKS = [BUILD / "tests/system/demo_worker", BEAT_MS]  # the same, but that it looks at its token each time
 RIVAL = HERE / "rival.py"
 
 

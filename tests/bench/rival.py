@@ -63,11 +63,18 @@ def kazoo(where, lease_s, work):
     client.add_listener(lambda state: over.set() if state != "CONNECTED" else None)
     client.start()
 
+    def await_end(process):
+        process.wait()
+        over.set()
+
     def lead():
         over.clear()
         work.start()
+        watching = threading.Thread(target=await_end, args=(work.process,), daemon=True)
+        watching.start()
         over.wait()
         work.kill()
+        watching.join()
 
     while True:
         try:

@@ -14,7 +14,7 @@ from crash import RIVAL, quiet
 from etcd import Etcd
 from replica import Client, until
 from results import Section, verdict
-from zookeeper import ZooKeeper
+from zookeeper import TICK_MS, ZooKeeper
 
 STABLE_S = int(os.environ.get("STABLE_S", "300"))
 SETTLE_S = 5  # under the load, before it counts
@@ -22,7 +22,6 @@ LEASES_S = (0.5, 0.75, 1, 2)
 RIVAL_LEASES_S = (0.25, 0.5, 1, 2)
 ETCD_TTLS_S = (2, 3, 5)  # its server gives two at least, where one is asked for as well
 TARGET_S = 0.5
-TICK_MS = 100  # ZooKeeper's sessions last for two at least, and for twenty at most
 LOOPS = 2 * os.cpu_count()
 BUSY = "while True: pass"
 BLOCKS = 64  # of a MiB, of a file that is written over and over
@@ -179,7 +178,7 @@ def row(name, losses):
 def stable(case):
     with contextlib.ExitStack() as stack:
         etcd = stack.enter_context(Etcd(case.directory / "etcd"))
-        keeper = stack.enter_context(ZooKeeper(case.directory / "zookeeper", tick_ms=TICK_MS))
+        keeper = stack.enter_context(ZooKeeper(case.directory / "zookeeper"))
         pairs = [Ours(case, lease_s, urgent) for urgent in (True, False) for lease_s in LEASES_S]
         pairs += rivals(case, etcd, keeper)
         losses = {}

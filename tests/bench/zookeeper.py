@@ -12,10 +12,14 @@ CLASSES = "/usr/share/java/zookeeper.jar"
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 
 
+# A session's end is rounded up to one. It lasts for two at least.
+TICK_MS = 100
+LONGEST_MS = 120_000  # by itself it would be for twenty at most
+
+
 class ZooKeeper:
-    def __init__(self, directory, tick_ms=500):
+    def __init__(self, directory):
         self.data = directory
-        self.tick_ms = tick_ms
         self.port = free_port()
         self.where = f"127.0.0.1:{self.port}"
         self.process = None
@@ -25,7 +29,7 @@ class ZooKeeper:
         config = self.data / "zoo.cfg"
         config.write_text(
             f"dataDir={self.data}\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
-            f"tickTime={self.tick_ms}\nadmin.enableServer=false\n"
+            f"tickTime={TICK_MS}\nmaxSessionTimeout={LONGEST_MS}\nadmin.enableServer=false\n"
         )
         self.start()
         return self

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The worker of `make demo`: it appends to FILE every few milliseconds, and looks at its token before each time.
+// The worker of `make demo`: it appends to FILE each MS milliseconds, and looks at its token before each time.
 //
 // Lines are `WORD NS TERM PID`, the time on CLOCK_BOOTTIME. `start`: the worker runs. `beat`: the token was valid at
 // that instant. `over`: it no longer is, and the worker ends.
@@ -81,19 +81,20 @@ static bool beat(const struct worker *w)
 int main(int argc, char *argv[])
 {
 	struct worker w = {.fd = -1};
-	if (argc != 2) {
-		fprintf(stderr, "usage: tenurectl run COMPONENT -- demo-worker FILE\n");
+	int beat_ms = argc == 3 ? atoi(argv[1]) : BEAT_MS;
+	if (argc < 2 || argc > 3 || beat_ms <= 0) {
+		fprintf(stderr, "usage: tenurectl run COMPONENT -- demo-worker [MS] FILE\n");
 		return 2;
 	}
 	w.component = wanted_env("TENURE_COMPONENT");
 	w.term = strtoull(wanted_env("TENURE_TERM"), NULL, 10);
-	w.fd = open(argv[1], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+	w.fd = open(argv[argc - 1], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
 	if (w.fd < 0)
-		fail(argv[1], -errno);
+		fail(argv[argc - 1], -errno);
 	append(&w, "start", clock_now_ns());
 	find_slot(&w);
 	while (beat(&w))
-		poll(NULL, 0, BEAT_MS);
+		poll(NULL, 0, beat_ms);
 	append(&w, "over", clock_now_ns());
 	return EXIT_SUCCESS;
 }
