@@ -46,23 +46,39 @@ static int make_paths(struct runtime *runtime, const char *directory)
 	return 0;
 }
 
-// Whoever may write to a directory above could put another one in the place of ours, but for a sticky bit.
-static int check_parents(const struct runtime *runtime)
+// Whoever may write to a directory above could put another one in the place of ours, but for a sticky bit; who owns it
+// could in any case.
+static int check_parent(const char *path)
+{
+	struct stat status;
+	if (stat(path, &status) < 0)
+		return complain(-errno, path, "cannot look at it");
+	if (status.st_uid != 0 && status.st_uid != geteuid())
+		return complain(-EPERM, path,
+			"its owner could replace the runtime_dir in it; it has to be root's or the daemon's own");
+	bool group = (status.st_mode & S_IWGRP) && status.st_gid != 0 && status.st_gid != getegid();
+	if ((group || (status.st_mode & S_IWOTH)) && !(status.st_mode & S_ISVTX))
+		return complain(-EPERM, path,
+			"others could replace the runtime_dir in it; chmod go-w it, or make it sticky (chmod +t)");
+	return 0;
+}
+
+// Also where it says something else than the path, as /var/run does.
+static int check_parents(const char *path, bool resolved)
 {
 	char parent[PATH_MAX];
-	struct stat status;
-	snprintf(parent, sizeof parent, "%s", runtime->directory);
+	snprintf(parent, sizeof parent, "%s", path);
 	for (char *slash = strrchr(parent, '/'); slash; slash = strrchr(parent, '/')) {
 		*slash = '\0';
-		const char *name = slash == parent ? "/" : parent;
-		if (stat(name, &status) < 0)
-			return complain(-errno, name, "cannot look at it");
-		if ((status.st_mode & S_IWOTH) && !(status.st_mode & S_ISVTX))
-			return complain(-EPERM, name,
-				"anybody could replace the runtime_dir in it; chmod o-w it, or make it sticky (chmod "
-				"+t)");
+		int error = check_parent(slash == parent ? "/" : parent);
+		if (error < 0)
+			return error;
 	}
-	return 0;
+	if (resolved)
+		return 0;
+	if (!realpath(path, parent))
+		return complain(-errno, path, "cannot look at it");
+	return check_parents(parent, true);
 }
 
 // Whoever else may write here could replace the socket, the page and the lock.
@@ -75,7 +91,7 @@ static int check_directory(const struct runtime *runtime)
 		return complain(-EPERM, runtime->directory, "the directory belongs to another user");
 	if (status.st_mode & (S_IWGRP | S_IWOTH))
 		return complain(-EPERM, runtime->directory, "others may write to the directory; chmod go-w it");
-	return check_parents(runtime);
+	return check_parents(runtime->directory, false);
 }
 
 static int open_directory(struct runtime *runtime)

@@ -24,15 +24,21 @@ FIELD = re.compile(r' ([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
 
 class AccessTest(SystemTest):
     def test_socket_mode_and_group(self):
-        """S7: the socket has the mode and the group that were asked for; the page may be read by all"""
-        replica = self.replica("a", tenure={"socket_mode": "0600", "socket_group": "daemon"})
+        """S7: the socket is for the group that was asked for, and nobody else; the page may be read by all"""
+        replica = self.replica("a", tenure={"socket_mode": "0660", "socket_group": "daemon"})
         if os.getuid() != 0:
             self.skipTest("only root gives files away")
         replica.start()
         status = replica.socket.stat()
-        self.assertEqual(stat.S_IMODE(status.st_mode), 0o600)
+        self.assertEqual(stat.S_IMODE(status.st_mode), 0o660)
         self.assertEqual(status.st_gid, pwd.getpwnam("daemon").pw_gid)
         self.assertEqual(stat.S_IMODE((replica.run_dir / "terms").stat().st_mode), 0o644)
+        command = [TENURECTL, "--socket", replica.socket, "status"]
+        for group, wanted in (("daemon", 0), ("adm", 3), (None, 3)):
+            process = processes.spawn(
+                command, user="nobody", group=group, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            self.assertEqual(process.wait(), wanted, group)
 
     @unittest.skipIf(os.getuid() != 0, "needs other users")
     def test_socket_refuses(self):
@@ -419,7 +425,8 @@ for line in sys.argv[2:]:
             (lambda run: (run / "tenured.sock").mkdir(), "cannot remove the old socket"),
             (lambda run: os.chown(run, nobody, -1), "belongs to another user"),
             (lambda run: run.chmod(0o1777), "chmod go-w"),
-            (lambda run: run.parent.chmod(0o777), "chmod o-w it, or make it sticky"),
+            (lambda run: run.parent.chmod(0o777), "chmod go-w it, or make it sticky"),
+            (lambda run: os.chown(run.parent, nobody, -1), "its owner could replace"),
             (lambda run: ((run / "lock").touch(0o600), os.chown(run / "lock", nobody, -1)), "others have a right"),
             (lambda run: ((run / "terms").touch(), os.chown(run / "terms", nobody, -1)), "belongs to another user"),
             (lambda run: (run.rmdir(), run.symlink_to(self.directory)), "a symbolic link is not followed"),

@@ -231,6 +231,33 @@ START_TEST(nobody_else_may_replace_it)
 	ck_assert_int_eq(open_it(), -EPERM);
 	ck_assert_int_eq(chmod(top, 01777), 0);
 	ck_assert_int_eq(open_it(), 0);
+	ck_assert_int_eq(chmod(top, 0775), 0);
+	ck_assert_int_eq(open_it(), 0); // a group of our own
+	if (geteuid() != 0)
+		return;
+	ck_assert_int_eq(chown(top, (uid_t)-1, 12345), 0);
+	ck_assert_int_eq(open_it(), -EPERM);
+	ck_assert_int_eq(chmod(top, 0755), 0);
+	ck_assert_int_eq(open_it(), 0);
+	ck_assert_int_eq(chown(top, 12345, (gid_t)-1), 0);
+	ck_assert_int_eq(chmod(top, 01755), 0);
+	ck_assert_int_eq(open_it(), -EPERM);
+	ck_assert_int_eq(chown(top, 0, (gid_t)-1), 0);
+}
+END_TEST
+
+// Not by the path that was given, nor by what that leads to.
+START_TEST(nobody_else_may_replace_what_a_link_leads_to)
+{
+	char open_to_all[sizeof top + 8], link[sizeof top + 8];
+	snprintf(open_to_all, sizeof open_to_all, "%s/open", top);
+	snprintf(link, sizeof link, "%s/link", top);
+	ck_assert_int_eq(mkdir(open_to_all, 0755), 0);
+	ck_assert_int_eq(symlink(open_to_all, link), 0);
+	snprintf(path, sizeof path, "%s/link/run", top);
+	ck_assert_int_eq(open_it(), 0);
+	ck_assert_int_eq(chmod(open_to_all, 0777), 0);
+	ck_assert_int_eq(open_it(), -EPERM);
 }
 END_TEST
 
@@ -285,6 +312,7 @@ int main(void)
 	tcase_add_test(tests, a_socket_that_is_a_link_is_replaced);
 	tcase_add_test(tests, nobody_else_may_lock);
 	tcase_add_test(tests, nobody_else_may_replace_it);
+	tcase_add_test(tests, nobody_else_may_replace_what_a_link_leads_to);
 	tcase_add_test(tests, nobody_else_may_write_there);
 	tcase_add_test(tests, what_cannot_be_is_said);
 	tcase_add_test(tests, a_socket_has_a_short_path);
