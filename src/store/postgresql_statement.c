@@ -367,9 +367,10 @@ static void take_grants(struct store_link *link, const struct exchange_request *
 	remember_grants(link, reply);
 }
 
-// A session that offers something, one that holds nothing, or (NULL) one that holds what did not change.
-static bool take_session_row(struct store_link *link, struct store_answer *answer, const struct store_holder *session,
-	const char *node, const char *offers)
+// A session that offers something, one that holds nothing, or (NULL) one that holds what did not change: of what was
+// asked for.
+static bool take_session_row(struct store_link *link, const struct exchange_request *request,
+	struct store_answer *answer, const struct store_holder *session, const char *node, const char *offers)
 {
 	struct exchange_reply *reply = answer->reply;
 	struct exchange_offerer offerer = {
@@ -379,12 +380,14 @@ static bool take_session_row(struct store_link *link, struct store_answer *answe
 		.age_us = session->age_us,
 	};
 	if (!offers)
-		return store_known_hold(&link->known, session);
+		return !request->report || store_known_hold(&link->known, session);
 	if (*offers) {
+		if (!request->candidates)
+			return true;
 		snprintf(offerer.node, sizeof offerer.node, "%s", node);
 		return store_take_offers(answer, link->names, &offerer, offers);
 	}
-	if (reply->stray_count < EXCHANGE_STRAYS)
+	if (request->strays && reply->stray_count < EXCHANGE_STRAYS)
 		reply->strays[reply->stray_count++] = (struct exchange_stray){
 			.session = session->id,
 			.seq = session->seq,
@@ -393,7 +396,8 @@ static bool take_session_row(struct store_link *link, struct store_answer *answe
 	return true;
 }
 
-static bool take_row(struct store_link *link, struct store_answer *answer, const PGresult *result, int i)
+static bool take_row(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
+	const PGresult *result, int i)
 {
 	enum {
 		COMPONENT = REPORT_COLUMNS,
@@ -420,8 +424,8 @@ static bool take_row(struct store_link *link, struct store_answer *answer, const
 	const char *node = PQgetvalue(result, i, NODE);
 	const char *offers = PQgetisnull(result, i, OFFERS) ? NULL : PQgetvalue(result, i, OFFERS);
 	if (PQgetisnull(result, i, COMPONENT)) // of a session, or the one row that is always there
-		return uuid_is_none(&holder.id) || take_session_row(link, answer, &holder, node, offers);
-	if (!store_known_find(&link->known, PQgetvalue(result, i, COMPONENT), &row.lease))
+		return uuid_is_none(&holder.id) || take_session_row(link, request, answer, &holder, node, offers);
+	if (!request->report || !store_known_find(&link->known, PQgetvalue(result, i, COMPONENT), &row.lease))
 		return true;
 	snprintf(row.node, sizeof row.node, "%s", node);
 	row.term = (uint64_t)number_at(result, i, TERM);
@@ -438,7 +442,7 @@ static void take_report(struct store_link *link, const struct exchange_request *
 	static const struct pg_error no_memory = {"", EXCHANGE_UNAVAILABLE, false, NULL};
 	text_at(result, 0, PAUSED, answer->reply->paused, sizeof answer->reply->paused);
 	for (int i = 0; i < PQntuples(result); i++)
-		if (!take_row(link, answer, result, i)) {
+		if (!take_row(link, request, answer, result, i)) {
 			pg_fail(link, answer, &no_memory, "no memory for the rows");
 			return;
 		}
