@@ -17,8 +17,8 @@ static unsigned allocations;
 #define SEEN __attribute__((visibility("default")))
 // What malloc(3) and the others are in glibc, where a program has its own.
 void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *old, size_t size);
+void *__libc_calloc(size_t nmemb, size_t size);
+void *__libc_realloc(void *ptr, size_t size);
 
 SEEN void *malloc(size_t size)
 {
@@ -26,16 +26,16 @@ SEEN void *malloc(size_t size)
 	return __libc_malloc(size);
 }
 
-SEEN void *calloc(size_t count, size_t size)
+SEEN void *calloc(size_t nmemb, size_t size)
 {
 	allocations += counting;
-	return __libc_calloc(count, size);
+	return __libc_calloc(nmemb, size);
 }
 
-SEEN void *realloc(void *old, size_t size)
+SEEN void *realloc(void *ptr, size_t size)
 {
 	allocations += counting;
-	return __libc_realloc(old, size);
+	return __libc_realloc(ptr, size);
 }
 #endif
 
