@@ -58,8 +58,9 @@ def push(peer, data):
 
 def is_open(peer):
     """The daemon has not ended it: there is nothing to read, or what it said."""
+    peer.setblocking(False)
     try:
-        return peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        return peer.recv(1, socket.MSG_PEEK) != b""
     except BlockingIOError:
         return True
     except ConnectionResetError:
