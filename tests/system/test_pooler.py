@@ -89,6 +89,7 @@ class PoolerTest(PostgresTest):
         replicas = [self.replica(name, store, **options).start() for name in "ab"]
         clients = [self.client(replica, "engine") for replica in replicas]
         until(lambda: any(client.last("granted") for client in clients), "a leader")
+        until(lambda: all(replica.status()["store"] == "ok" for replica in replicas), "both are connected")
         return store, replicas, sorted(clients, key=lambda client: client.last("granted") is None)
 
     def hand_over(self, leader, other):
