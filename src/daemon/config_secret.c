@@ -293,19 +293,17 @@ int config_check_defaults_file(const char *path, char why[static CONFIG_WHY_BYTE
 	const int fd = open_secret(path, why);
 	if (fd < 0)
 		return fd;
-	FILE *file = fdopen(fd, "r");
-	if (file == NULL || fstat(fd, &status) != 0) {
-		const int result = -errno;
+	int result = fstat(fd, &status) != 0 ? -errno : 0;
+	FILE *file = result == 0 ? fdopen(fd, "r") : NULL;
+	if (file == NULL) {
+		result = result < 0 ? result : -errno;
 		SAY(why, "cannot be looked at: %s", strerror(-result));
-		if (file != NULL)
-			fclose(file);
-		else
-			close(fd);
+		close(fd);
 		return result;
 	}
-	const bool open = (status.st_mode & S_IRWXO) != 0 && holds_password(file);
+	const bool told = (status.st_mode & S_IRWXO) != 0 && holds_password(file);
 	fclose(file);
-	if (!open)
+	if (!told)
 		return 0;
 	SAY(why, "holds a password, and mode %04o lets others at it; chmod o-rwx it", status.st_mode & 07777);
 	return -EPERM;
