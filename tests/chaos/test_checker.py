@@ -354,15 +354,6 @@ class CheckerTest(unittest.TestCase):
         self.assertTrue(result.stdout.endswith("6 passed, 1 failed\n"), result.stdout)
 
 
-def main():
-    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=1).run(
-        unittest.TestLoader().loadTestsFromTestCase(CheckerTest)
-    )
-    failed = len(result.failures) + len(result.errors)
-    print(f"{result.testsRun - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 class Database:
     def __init__(self, doubted):
         self.doubted, self.lease_ms = doubted, 2000
@@ -377,6 +368,15 @@ class FaultsTest(unittest.TestCase):
                 found = tuple(fault.recovery_ms(Database(doubted)) for doubted in (True, False))
                 self.assertEqual(found, wanted.pop(fault.name), fault.name)
         self.assertEqual(wanted, {})
+
+
+def main():
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=1).run(
+        unittest.TestLoader().loadTestsFromModule(sys.modules[__name__])
+    )
+    failed = len(result.failures) + len(result.errors)
+    print(f"{result.testsRun - failed} passed, {failed} failed")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

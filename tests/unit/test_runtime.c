@@ -249,11 +249,13 @@ END_TEST
 // Not by the path that was given, nor by what that leads to.
 START_TEST(nobody_else_may_replace_what_a_link_leads_to)
 {
-	char open_to_all[sizeof top + 8], link[sizeof top + 8];
+	char open_to_all[sizeof top + 8], inner[sizeof top + 16], link[sizeof top + 8];
 	snprintf(open_to_all, sizeof open_to_all, "%s/open", top);
+	snprintf(inner, sizeof inner, "%s/open/inner", top);
 	snprintf(link, sizeof link, "%s/link", top);
 	ck_assert_int_eq(mkdir(open_to_all, 0755), 0);
-	ck_assert_int_eq(symlink(open_to_all, link), 0);
+	ck_assert_int_eq(mkdir(inner, 0755), 0);
+	ck_assert_int_eq(symlink(inner, link), 0);
 	snprintf(path, sizeof path, "%s/link/run", top);
 	ck_assert_int_eq(open_it(), 0);
 	ck_assert_int_eq(chmod(open_to_all, 0777), 0);
