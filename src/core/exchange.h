@@ -5,7 +5,8 @@
 // whole in one round trip where the database can:
 //
 //   1. session  CREATE inserts the row (session, node, seq 1, lease_ms, offers); RENEW is `seq = seq + 1` by id alone
-//               (rule 11), and `offers` where `publish`; DELETE removes it.
+//               (rule 11), and `offers` where `publish`; DELETE removes it. Where nothing is held (`holds`),
+//               nobody relies on a RENEW but the claims, and it may be of one transaction with them.
 //   2. adopt    where `adopt`, and tenure_store has another incarnation (rule 3), or a generation below `highest_term`:
 //               it takes `incarnation`, and another generation, so that terms which this server has lost are not given
 //               again (rule 5). That is the server's Unix time in microseconds, for terms grow slower than that. Where
@@ -129,6 +130,7 @@ struct exchange_request {
 	struct uuid session;
 	int64_t lease_ms; // how long others wait before they kill this session
 	enum exchange_session_op session_op;
+	bool holds; // this session leads something, or may
 	bool adopt;
 	bool report;
 	bool strays;

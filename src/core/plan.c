@@ -120,14 +120,17 @@ static void add_releases(struct election *e, struct exchange_request *request)
 	}
 }
 
-static void add_claims(struct election *e, struct election_update *u, struct exchange_request *request)
+// True where all that is claimed was announced to be free.
+static bool add_claims(struct election *e, struct election_update *u, struct exchange_request *request)
 {
+	bool all_free = true;
 	for (uint32_t i = 0; e->fresh && i < e->lease_count; i++) {
 		struct election_lease *l = &e->leases[i];
 		if (!is_head(e, i) || e->now < plan_claim_at(e, l))
 			continue;
 		// Whose holder may be killed is claimed with that: it takes a free row just as well.
 		bool as_free = l->freed && e->now < kill_at(l);
+		all_free &= as_free;
 		e->claims[request->claim_count++] = (struct exchange_claim){
 			.lease = i,
 			.missing = !l->row.exists,
@@ -138,6 +141,7 @@ static void add_claims(struct election *e, struct election_update *u, struct exc
 		l->freed = false;
 		change_lease(e, u, i, LEASE_CLAIM, REASON_NONE);
 	}
+	return all_free && request->claim_count > 0;
 }
 
 // The server lost a term that a worker here was told, and whoever adopted it did not know: nothing would come of the
@@ -225,7 +229,7 @@ static void submit(struct election *e, struct election_update *u, struct exchang
 	e->sent_candidates = request->candidates;
 	e->sent_publish = request->publish;
 	e->publish = e->publish && !request->publish;
-	e->hinted = false;
+	e->hinted = e->hinted && !request->report;
 	e->renew_soon = false;
 	u->submit = true;
 	u->request = *request;
@@ -235,14 +239,16 @@ static void submit(struct election *e, struct election_update *u, struct exchang
 static void send_exchange(struct election *e, struct election_update *u, const struct plan *plan)
 {
 	struct exchange_request request = {0};
+	request.holds = plan->holds;
 	add_releases(e, &request);
-	add_claims(e, u, &request);
+	bool hurries = add_claims(e, u, &request);
 	e->publish |= e->stopping && request.release_count > 0;
 	bool doubted = request.claim_count > 0 && !incarnation_equal(&e->server, &e->believed);
 	request.adopt = doubted || terms_went_back(e, &request);
 	request.session_op = choose_session_op(e, plan, &request);
-	// Who leads everything looks at what others ask for: when it is told, and now and then.
-	request.report = plan->follows || !e->fresh || e->hinted || e->deaf || e->now >= e->report_at;
+	// Who leads everything looks at what others ask for: when it is told, and now and then. Nobody leads what was
+	// announced to be free: it is claimed first, and the rows are looked at right after.
+	request.report = !hurries && (plan->follows || !e->fresh || e->hinted || e->deaf || e->now >= e->report_at);
 	bool renews = request.session_op == EXCHANGE_SESSION_RENEW;
 	// Who has something to say of itself says it before, or while, it looks at what others say (W19).
 	bool unsaid = e->publish && !renews;

@@ -528,10 +528,12 @@ static void receive_statement(struct store_link *link, const struct exchange_req
 
 // ---- a round trip ----
 
-// A change is one transaction; of everything else each statement is.
-static bool commits(enum statement which, const bool wanted[static STATEMENTS])
+// A change is one transaction; of everything else each statement is, but for the renewal of who leads nothing: that is
+// for its claim, and has others wait for one commit less.
+static bool commits(const struct exchange_request *request, enum statement which, const bool wanted[static STATEMENTS])
 {
-	return which != RELEASE || !wanted[CHANGE];
+	bool alone = request->holds || wanted[ADOPT] || wanted[MISSING];
+	return !wanted[CHANGE] || !(which == RELEASE || (which == SESSION_RENEW && !alone));
 }
 
 bool pg_round_trip(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
@@ -543,8 +545,8 @@ bool pg_round_trip(struct store_link *link, const struct exchange_request *reque
 	for (enum statement which = 0; which < STATEMENTS; which++) {
 		if (!wanted[which])
 			continue;
-		bool sent =
-			send_one(link, request, which) && (!commits(which, wanted) || PQpipelineSync(link->connection));
+		bool sent = send_one(link, request, which) &&
+			    (!commits(request, which, wanted) || PQpipelineSync(link->connection));
 		if (!sent) {
 			pg_fail(link, answer, any ? &partly_sent : &unsent, "the connection was lost");
 			return false;
@@ -553,7 +555,7 @@ bool pg_round_trip(struct store_link *link, const struct exchange_request *reque
 	}
 	for (enum statement which = 0; which < STATEMENTS && !link->broken; which++)
 		if (wanted[which])
-			receive_statement(link, request, answer, which, commits(which, wanted));
+			receive_statement(link, request, answer, which, commits(request, which, wanted));
 	return !link->failed;
 }
 
@@ -599,8 +601,9 @@ bool pg_settle(struct store_link *link, struct store_answer *answer)
 
 bool pg_keep_statements(struct store_link *link, struct store_answer *answer)
 {
-	static const bool kept[STATEMENTS] = {[SESSION_RENEW] = true, [RELEASE] = true, [REPORT_CHANGED] = true};
-	static const bool planned[STATEMENTS] = {[RELEASE] = true};
+	static const bool kept[STATEMENTS] = {
+		[SESSION_RENEW] = true, [SESSION_DELETE] = true, [RELEASE] = true, [REPORT_CHANGED] = true};
+	static const bool planned[STATEMENTS] = {[SESSION_DELETE] = true, [RELEASE] = true};
 	static const struct exchange_request nothing;
 	const struct exchange_request *request = link->call->request;
 	bool awaited = request->session_op != EXCHANGE_SESSION_RENEW || request->claim_count || request->release_count;

@@ -1171,9 +1171,45 @@ START_TEST(test_commits_are_durable)
 }
 END_TEST
 
+static bool renews_with_the_claim(bool holds)
+{
+	uint64_t term = peer_claim(&b, COUNTER);
+	peer_release(&b, COUNTER, term);
+	struct exchange_claim claim = {.lease = COUNTER, .holder_seq = -1, .term = term};
+	struct exchange_request request = {
+		.session_op = EXCHANGE_SESSION_RENEW,
+		.holds = holds,
+		.incarnation = world.server,
+		.claims = &claim,
+		.claim_count = 1,
+	};
+	const struct exchange_reply *reply = peer_ok(&b, &request);
+	ck_assert(reply->session_alive);
+	ck_assert_uint_eq(reply->grant_count, 1);
+	const char *one = pg_sql(other,
+		"SELECT s.xmin = l.xmin FROM tenure_session s JOIN tenure_lease l ON l.session = s.id"
+		" WHERE l.term = %d",
+		(int)reply->grants[0].term);
+	bool together = strcmp(one, "t") == 0;
+	peer_release(&b, COUNTER, reply->grants[0].term);
+	return together;
+}
+
+// Others wait for the claim of who leads nothing, and it is one commit. A leader's renewal depends on nothing.
+START_TEST(test_renewal_with_a_claim)
+{
+	set_up();
+	peer_session(&b, EXCHANGE_SESSION_CREATE);
+	ck_assert(renews_with_the_claim(false));
+	ck_assert(!renews_with_the_claim(true));
+	tear_down();
+}
+END_TEST
+
 static Suite *postgresql_suite(void)
 {
 	const TTest *const tests[] = {
+		test_renewal_with_a_claim,
 		test_sqlstate_after_a_write,
 		test_lock_timeout,
 		test_statement_timeout,

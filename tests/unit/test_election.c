@@ -658,9 +658,12 @@ START_TEST(what_is_announced_to_be_free_is_claimed)
 	hint_freed(&b, 0);
 	ck_assert_uint_eq(b.request.claim_count, 1);
 	ck_assert(uuid_is_none(&b.request.claims[0].holder));
-	settle(&b);
+	ck_assert(!b.request.report && !b.request.holds); // others wait for nothing but the claim
+	carry_out(&b);
+	hear(&b);
 	ck_assert(leads(&b, 0));
 	ck_assert_uint_eq(term_of(&b, 0), 2);
+	ck_assert(b.out && b.request.report && b.request.holds);
 }
 END_TEST
 
