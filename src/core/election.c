@@ -595,18 +595,38 @@ static void take_event(struct election *e, struct election_update *u, const stru
 	}
 }
 
+// A worker that works says so, and no lease's state is another one. It is of its own lease alone, and those of ten
+// thousand workers are not to look at ten thousand leases each.
+static bool is_routine(const struct election_event *event, const struct election_update *u)
+{
+	bool routine = event->type == ELECTION_STARTED || event->type == ELECTION_ALIVE;
+	for (size_t i = 0; routine && i < u->note_count; i++)
+		routine = u->notes[i].type != NOTE_STATE;
+	return routine;
+}
+
+// What to do next, and when.
+static void look_ahead(struct election *e, struct election_update *u)
+{
+	plan_exchange(e, u);
+	e->scan_at = next_scan_at(e);
+	u->finished = e->session_state == SESSION_CLOSED;
+}
+
 void election_step(struct election *e, const struct election_event *event, struct election_update *u)
 {
 	assert(event->now >= e->now);
 	assert(event->lease < e->lease_count || e->lease_count == 0);
 	struct election_note *notes = u->notes;
 	*u = (struct election_update){.notes = notes, .answer = ANSWER_OK};
+	bool due = event->now >= election_deadline(e);
 	e->now = event->now;
 	pass_time(e, u);
 	take_event(e, u, event);
-	plan_exchange(e, u);
-	e->scan_at = next_scan_at(e);
-	u->finished = e->session_state == SESSION_CLOSED;
+	if (due || !is_routine(event, u))
+		look_ahead(e, u);
+	else
+		e->scan_at = min_ns(e->scan_at, lease_due_at(e, e->leases[event->lease].head));
 	assert(u->note_count <= election_notes_needed(e->lease_count));
 }
 

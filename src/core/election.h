@@ -297,7 +297,7 @@ struct election {
 	struct exchange_claim *claims;
 	struct exchange_offer *offers;
 	struct exchange_stray sweeps[EXCHANGE_STRAYS];
-	int64_t scan_at; // no lease has a deadline before
+	int64_t scan_at; // no lease has a deadline before; perhaps none has one then
 };
 
 // What the lease leads by.

@@ -103,17 +103,33 @@ START_TEST(count_follower)
 }
 END_TEST
 
+// It concerns one lease, however many there are.
+START_TEST(count_word)
+{
+	settle_down(false);
+	for (unsigned i = 0; i < times; i++) {
+		measured_step(&a, &(struct election_event){.type = ELECTION_ALIVE,
+					  .now = now,
+					  .lease = i % NAMES,
+					  .term = term_of(&a, i % NAMES)});
+		ck_assert_int_eq(a.update.answer, ANSWER_OK);
+	}
+	ck_assert_uint_eq(allocations, 0);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		const TTest *const *test;
-	} counts[] = {{"valid", &count_valid}, {"leader", &count_leader}, {"follower", &count_follower}};
+	} counts[] = {{"valid", &count_valid}, {"leader", &count_leader}, {"follower", &count_follower},
+		{"word", &count_word}};
 	for (size_t i = 0; argc == 3 && i < COUNT_OF(counts); i++)
 		if (strcmp(counts[i].name, argv[1]) == 0) {
 			times = (unsigned)strtoul(argv[2], NULL, 10);
 			return run_suite(argv[1], counts[i].test, 1);
 		}
-	fputs("usage: count_core valid|leader|follower TIMES\n", stderr);
+	fputs("usage: count_core valid|leader|follower|word TIMES\n", stderr);
 	return EXIT_FAILURE;
 }
