@@ -198,6 +198,7 @@ static void step_once(struct agent *agent, struct election_event *event)
 	// once a term of it looks over there, though its worker was not told.
 	show_session(agent);
 	show_terms(agent);
+	ask_store(agent); // others may wait for it
 	server_answer(agent->server, update->answer);
 	for (size_t i = 0; i < update->note_count; i++) {
 		tell(agent, &update->notes[i], event->reply);
@@ -205,7 +206,6 @@ static void step_once(struct agent *agent, struct election_event *event)
 		count_note(agent, &update->notes[i]);
 	}
 	give_back_notes(update, agent->election.lease_count);
-	ask_store(agent);
 	agent->finished |= update->finished;
 }
 
