@@ -19,6 +19,11 @@
 #define ASKED LINE_BYTES // as many as fit into what is said at once
 #define OUTPUT_BYTES 2048
 #define MOMENTS 256
+#define CANDIDATES 16
+// The last peer is another user: it may neither join the engine nor manage anything (S7).
+#define STRANGER (PEERS - 1)
+// A choice that was added; what is below is what it was, or the corpus would be worth nothing.
+#define ADDED 240
 
 enum kind {
 	KIND_NONE,
@@ -31,7 +36,8 @@ enum kind {
 	KIND_CHECK,
 	KIND_STATUS,
 	KIND_WATCH,
-	KIND_OPERATE
+	KIND_HISTORY,
+	KIND_MANAGE
 };
 
 struct asked {
@@ -51,7 +57,7 @@ struct moment {
 // One of ours, and what it knows of each component.
 struct peer {
 	int fd; // -1: none
-	struct client *client;
+	bool strange;
 	bool deaf;    // reads nothing
 	bool leaving; // it will say no more
 	bool doomed;  // it said what a server hangs up for
@@ -99,6 +105,9 @@ struct world {
 	struct exchange_ask sent_ask;
 	struct exchange_row rows[NAMES];
 	struct exchange_grant grants[NAMES];
+	struct exchange_candidate candidates[CANDIDATES];
+	struct exchange_offerer offerers[CANDIDATES];
+	struct exchange_past past[1];
 	struct exchange_reply reply;
 	uint64_t connection;
 };
@@ -187,6 +196,10 @@ static void carry_out(void)
 	tables_change(w.tables, request, w.grants, &w.reply.grant_count);
 	tables_ask(w.tables, request, "a", &w.reply);
 	tables_report(w.tables, request, w.rows, &w.reply);
+	tables_candidates(w.tables, request, w.candidates, w.offerers, CANDIDATES, &w.reply);
+	w.past[0] = (struct exchange_past){.lease = w.ids % (NAMES + 1), .term = w.ids, .node = "b"};
+	w.reply.past = w.past;
+	w.reply.past_count = request->history_count > 0;
 }
 
 // Carried out or not, heard of or not.
@@ -206,15 +219,30 @@ static void answer(struct input *input)
 	w.connection += choice == 4;
 	w.reply.number = w.request.number;
 	w.reply.connection = w.connection;
+	if (w.reply.outcome == EXCHANGE_OK && w.request.candidates)
+		server_take_candidates(w.server, &w.reply);
 	step(NULL, &(struct election_event){.type = ELECTION_REPLY, .reply = &w.reply});
 }
 
-// What happens to the tables behind our back: a kill, another daemon that takes a lease, another server.
+// Another daemon, which would lead everything.
+static void add_candidate(void)
+{
+	struct tables_session *session = &w.tables->sessions[w.tables->session_capacity - 1];
+	*session = (struct tables_session){
+		.id = {{7, ++w.ids}}, .node = "b", .seq = 1, .lease_ms = 10000, .renewed_us = w.tables->now_us};
+	for (uint32_t i = 0; i < NAMES; i++)
+		session->offers[session->offer_count++] = (struct exchange_offer){.lease = i, .priority = 1};
+}
+
+// What happens to the tables behind our back: a kill, another daemon that takes a lease or would, another server.
 static void change_tables(struct input *input)
 {
 	struct tables_lease *row = &w.tables->leases[take_below(input, NAMES)];
-	uint32_t choice = take_below(input, 4);
-	if (choice == 0) {
+	uint8_t drawn = take(input);
+	uint32_t choice = drawn % 4;
+	if (drawn >= ADDED) {
+		add_candidate();
+	} else if (choice == 0) {
 		memset(w.tables->sessions, 0, w.tables->session_capacity * sizeof *w.tables->sessions);
 	} else if (choice == 1) {
 		row->exists = true;
@@ -276,6 +304,7 @@ static void hear_push(struct peer *peer, const char *word, const char *line)
 		MUST(peer->watches || peer->wild);
 	} else if (strcmp(word, "granted") == 0) {
 		MUST(term > peer->term[lease]);
+		MUST(!peer->strange || lease > 0);
 		MUST(peer->wild || (peer->joined[lease] && !peer->open[lease]));
 		peer->term[lease] = term;
 		peer->open[lease] = true;
@@ -324,6 +353,7 @@ static void hear_ok(struct peer *peer, const struct asked *asked, const char *li
 	case KIND_JOIN:
 		MUST(lease_of(line) == asked->lease && has(line, "slot"));
 		MUST(peer->wild || !peer->joined[asked->lease]);
+		MUST(!peer->strange || asked->lease > 0);
 		peer->joined[asked->lease] = true;
 		break;
 	case KIND_CHECK:
@@ -338,9 +368,12 @@ static void hear_ok(struct peer *peer, const struct asked *asked, const char *li
 	case KIND_WATCH:
 	case KIND_WORD:
 	case KIND_STATUS:
+	case KIND_HISTORY:
 		MUST(line[0] == '\0');
 		break;
-	case KIND_OPERATE:
+	case KIND_MANAGE:
+		MUST(line[0] == '\0' && !peer->strange);
+		break;
 	case KIND_ANY:
 	case KIND_NONE:
 	default:
@@ -366,8 +399,11 @@ static void hear_line(struct peer *peer, char *line)
 	char word[16];
 	MUST(rest - line < (ptrdiff_t)sizeof word);
 	snprintf(word, sizeof word, "%.*s", (int)(rest - line), line);
+	enum kind kind = peer->asked_count > 0 ? peer->asked[0].kind : KIND_NONE;
 	if (strcmp(word, "row") == 0)
-		MUST(peer->asked_count > 0 && (peer->asked[0].kind == KIND_STATUS || peer->asked[0].kind == KIND_ANY));
+		MUST(kind == KIND_STATUS || kind == KIND_ANY);
+	else if (strcmp(word, "past") == 0)
+		MUST(kind == KIND_HISTORY || kind == KIND_ANY);
 	else if (strcmp(word, "ok") == 0 || strcmp(word, "error") == 0)
 		hear_answer(peer, word, rest);
 	else
@@ -450,7 +486,9 @@ static void connect_peer(struct peer *peer)
 	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
 	MUST(setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof small) == 0);
 	MUST(client_new(w.server, fds[1]) == 0);
-	*peer = (struct peer){.fd = fds[0]};
+	*peer = (struct peer){.fd = fds[0], .strange = peer == &w.peers[STRANGER]};
+	if (peer->strange)
+		w.server->clients->prev->peer.uid = geteuid() + 1; // the last one
 }
 
 static void hang_up(struct peer *peer)
@@ -536,12 +574,20 @@ static void ask(struct peer *peer, struct input *input)
 		{"check", "", KIND_CHECK, true},
 		{"status", "", KIND_STATUS, false},
 		{"watch", "", KIND_WATCH, false},
-		{"resign", "", KIND_OPERATE, false},
+		{"resign", "", KIND_MANAGE, false},
 		{"reload", "", KIND_WORD, false},
 		{"dance", "", KIND_WORD, false},
+		{"transfer", " node=a", KIND_MANAGE, false},
+		{"transfer", " node=b", KIND_MANAGE, false},
+		{"pause", "", KIND_MANAGE, false},
+		{"resume", "", KIND_MANAGE, false},
+		{"history", " count=1", KIND_HISTORY, false},
 	};
+	enum { FIRST_ADDED = 15, ALL_ADDED = COUNT_OF(requests) - FIRST_ADDED };
 	char line[256], text[32];
-	uint32_t choice = take_below(input, COUNT_OF(requests)), lease = take_below(input, NAMES);
+	uint8_t drawn = take(input);
+	uint32_t choice = drawn >= ADDED ? FIRST_ADDED + drawn % ALL_ADDED : drawn % FIRST_ADDED;
+	uint32_t lease = take_below(input, NAMES);
 	const char *term = requests[choice].term ? take_term(peer, lease, input, text) : "";
 	int size = snprintf(line, sizeof line, "%s component=%s%s%s\n", requests[choice].word, names[lease],
 		requests[choice].more, term);
@@ -601,6 +647,7 @@ static void begin(void)
 	static const struct incarnation server = {"a"};
 	static const int slots[NAMES] = {0, 1, 2};
 	static struct config_component components[NAMES];
+	static struct config_id us;
 	static char node[] = "a", group[] = "pair", texts[NAMES][16];
 	static int64_t reported_at;
 	w = (struct world){.update = {.notes = w.notes}, .connection = 1};
@@ -610,9 +657,12 @@ static void begin(void)
 		snprintf(texts[i], sizeof texts[i], "%s", names[i]);
 		components[i] = (struct config_component){.name = texts[i], .group = i > 0 ? group : NULL};
 	}
+	us = (struct config_id){.id = geteuid()};
+	components[0].users = (struct config_ids){.items = &us, .count = 1};
 	for (size_t i = 0; i < PEERS; i++)
 		w.peers[i].fd = -1;
-	w.config = (struct config){.node = node, .components = components, .component_count = NAMES};
+	w.config = (struct config){
+		.node = node, .components = components, .component_count = NAMES, .admin_gid = (gid_t)-1};
 	MUST(tables_new(&w.tables, NAMES, 4, &server) == 0);
 	MUST(loop_new(&w.loop) == 0);
 	loop_on_turn(w.loop, on_turn, NULL);
