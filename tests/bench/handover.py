@@ -7,7 +7,6 @@ import random
 import signal
 import statistics
 import subprocess
-import sys
 import time
 
 import processes
@@ -16,13 +15,14 @@ from etcd import Etcd
 from events import now
 from local import run
 from mariadb import Maria, MariaDB
-from replica import BUILD, HERE, TENURECTL, until
+from replica import BUILD, TENURECTL, until
 from results import Section, percentile, plot, shown, spread, verdict
 from rivals import KINDS
 from zookeeper import ZooKeeper
 
 ROUNDS = int(os.environ.get("ROUNDS", "200"))
-SMALL = [sys.executable, "-S", HERE / "small_worker.py"]
+# In C, as the floor is.
+WORKER = [BUILD / "tests/bench/line_worker"]
 FEWER = max(1, ROUNDS // 4)  # of what others are compared with
 # A hand-over does not wait for it, but the next one of the same component has to.
 COOLDOWN_MS = 100
@@ -41,10 +41,10 @@ def pair(case, store, name):
 
 def worker_killed(case, leading, waiting):
     """From SIGKILL to granted."""
-    leader = case.worker(leading, command=SMALL)
+    leader = case.worker(leading, command=WORKER)
     leader.wait("granted")
     for _ in range(ROUNDS):
-        standby = case.worker(waiting, command=SMALL).wait_joined()
+        standby = case.worker(waiting, command=WORKER).wait_joined()
         time.sleep(PAUSE_S)
         killed_at = leader.kill()
         yield standby.wait("granted").at - killed_at
@@ -54,7 +54,7 @@ def worker_killed(case, leading, waiting):
 
 def resigned(case, leading, waiting):
     """From the worker's stopped to granted."""
-    leader, standby = case.client(leading, "engine", stop=False), case.client(waiting, "engine", stop=False)
+    leader, standby = (case.worker(replica, command=WORKER) for replica in (leading, waiting))
     until(lambda: leader.last("granted") or standby.last("granted"), "one of them leads")
     if standby.last("granted"):
         leader, standby, leading, waiting = standby, leader, waiting, leading
@@ -63,11 +63,8 @@ def resigned(case, leading, waiting):
         time.sleep(PAUSE_S)
         mark = standby.mark()
         assert leading.ctl("resign", "engine", "--cooldown", f"{COOLDOWN_MS}ms").returncode == 0
-        revoked = leader.wait("revoked", term=term)
-        stopped_at = now()
-        leader.reply("stopped", revoked)
         granted = standby.wait("granted", after=mark)
-        yield granted.at - stopped_at
+        yield granted.at - leader.wait("stopped", term=term).at
         term = granted.number("term")
         leader, standby, leading, waiting = standby, leader, waiting, leading
     leader.close()
@@ -76,16 +73,13 @@ def resigned(case, leading, waiting):
 
 def terminated(case, leading, waiting):
     """From the worker's stopped, after the daemon got SIGTERM, to granted elsewhere."""
-    leader = case.client(leading, "engine", stop=False)
+    leader = case.worker(leading, command=WORKER)
     leader.wait("granted")
     for _ in range(ROUNDS):
-        standby = case.client(waiting, "engine", stop=False)
+        standby = case.worker(waiting, command=WORKER).wait_joined()
         time.sleep(PAUSE_S)
         leading.terminate()
-        revoked = leader.wait("revoked")
-        stopped_at = now()
-        leader.reply("stopped", revoked)
-        yield standby.wait("granted").at - stopped_at
+        yield standby.wait("granted").at - leader.wait("stopped").at
         assert leading.wait_exit() == 0
         leader.close()
         leading.start()
