@@ -281,7 +281,8 @@ HELPERS := $(CLOCK) $(patsubst %.c,$(P)/%,$(filter-out %/clock.c,$(wildcard test
 LOCAL := $(addprefix $(P)/tests/bench/,time_local crowd beat line_worker)
 SIM := $(if $(wildcard tests/sim/*.c),$(P)/tests/sim/sim)
 COUNTS := $(P)/tests/bench/count_core $(P)/tests/bench/count_socket
-TIMERS := $(if $(call on,WITH_PGSQL),$(foreach t,time_exchange time_floor time_fleet growth_model,$(P)/tests/bench/$t))
+TIMERS := $(addprefix $(P)/tests/bench/,$(if $(call on,WITH_PGSQL),time_exchange time_floor time_fleet growth_model) \
+	$(if $(call on,WITH_MYSQL),time_floor_mysql))
 
 $(UNIT) $(STORE_TESTS) $(COUNTS) $(TIMERS): $(P)/%: $(O)/%.o $(MODULE_OBJECTS) $(TEST_ARCHIVES) $(STAMP)
 	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(CHECK_LIBS) $(MODULE_LIBS) $(DAEMON_LIBS) $(CTL_LIBS))

@@ -270,7 +270,6 @@ static void say_end(const struct run *run)
 // Nothing of the command is left.
 static void finish(struct run *run)
 {
-	say_end(run);
 	if (run->guard.exec_error < 0 && run->reason)
 		run->reason = "not-executed";
 	// Where we leave, that says it all, and without a cool-down for whoever comes back.
@@ -278,6 +277,7 @@ static void finish(struct run *run)
 		(void)!tenure_yield_because(run->tenure, -1, run->reason);
 	else if (!run->leaving)
 		(void)!tenure_stopped(run->tenure);
+	say_end(run); // who waits for the end comes first
 	run->phase = PHASE_WAITING;
 	if (!run->once)
 		return;

@@ -114,7 +114,42 @@ static void time_turns(void)
 	close(fd);
 }
 
-static void time_pipe(const char *word, int lines)
+// The least that a server does: what it reads it looks through for lines, and answers as long as ours are.
+static void answer_lines(int fd)
+{
+	static const char answer[] = "ok valid=yes term=1 deadline=1000000000000000 ttl_ms=10000\n";
+	static char bytes[1 << 16], answers[sizeof bytes];
+	const size_t room = sizeof answers / (sizeof answer - 1);
+	for (size_t i = 0; i < room; i++)
+		memcpy(answers + i * (sizeof answer - 1), answer, sizeof answer - 1);
+	for (ssize_t got; (got = recv(fd, bytes, sizeof bytes, 0)) > 0;) {
+		size_t lines = 0;
+		for (const char *c = bytes; (c = memchr(c, '\n', (size_t)(bytes + got - c))); c++)
+			lines++;
+		for (; lines > 0; lines -= lines < room ? lines : room)
+			say(fd, answers, (lines < room ? lines : room) * (sizeof answer - 1));
+	}
+}
+
+// A process of its own at the other end of it.
+static int dial_floor(void)
+{
+	int fds[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		die("socketpair");
+	pid_t pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0) {
+		close(fds[0]);
+		answer_lines(fds[1]);
+		_exit(EXIT_SUCCESS);
+	}
+	close(fds[1]);
+	return fds[0];
+}
+
+static void time_pipe(int fd, const char *name, const char *word, int lines)
 {
 	char request[128];
 	int size = snprintf(request, sizeof request, "%s component=%s\n", word, component);
@@ -123,7 +158,6 @@ static void time_pipe(const char *word, int lines)
 		die("malloc");
 	for (int i = 0; i < PIPELINED; i++)
 		memcpy(requests + i * size, request, (size_t)size);
-	int fd = dial();
 	for (int round = 0; round < ROUNDS; round++) {
 		int64_t begun_at = clock_now_ns();
 		// One batch is answered while the next is on its way.
@@ -137,10 +171,50 @@ static void time_pipe(const char *word, int lines)
 			die("more answers than requests");
 		double seconds = (double)(clock_now_ns() - begun_at) / NS_PER_S;
 		const int answered = PIPELINED * (PIPES / ROUNDS);
-		printf("%s_per_s %.0f\n", word, answered / seconds);
+		printf("%s_per_s %.0f\n", name, answered / seconds);
 	}
 	close(fd);
 	free(requests);
+}
+
+// One line to each of so many sockets, written one after the other by another process, when it is told.
+static void time_writes(unsigned count)
+{
+	static const char line[] = "leader component=engine node=host-a session=x term=1 mine=yes\n";
+	int *fds = calloc(count, sizeof *fds), *ends = calloc(count, sizeof *ends), go[2];
+	if (!fds || !ends || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, go) < 0)
+		die("time_writes");
+	for (unsigned i = 0; i < count; i++) {
+		int pair[2];
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+			die("socketpair");
+		fds[i] = pair[0];
+		ends[i] = pair[1];
+	}
+	pid_t pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0) {
+		close(go[0]);
+		while (recv(go[1], &(char){0}, 1, 0) == 1)
+			for (unsigned i = 0; i < count; i++)
+				say(ends[i], line, sizeof line - 1);
+		_exit(EXIT_SUCCESS);
+	}
+	for (int round = 0; round < ROUNDS; round++) {
+		int64_t begun_at = clock_now_ns();
+		say(go[0], "", 1);
+		for (unsigned i = 0; i < count; i++)
+			hear(fds[i], 1);
+		printf("writes_ns %lld\n", (long long)(clock_now_ns() - begun_at));
+	}
+	close(go[0]);
+	for (unsigned i = 0; i < count; i++) {
+		close(fds[i]);
+		close(ends[i]);
+	}
+	free(fds);
+	free(ends);
 }
 
 // A term begins: until the last observer has heard of it.
@@ -189,9 +263,11 @@ int main(int argc, char **argv)
 	struct tenure *t = lead();
 	time_valid(t);
 	time_turns();
-	time_pipe("check", 1);
-	time_pipe("status", 2);
+	time_pipe(dial_floor(), "floor", "check", 1);
+	time_pipe(dial(), "check", "check", 1);
+	time_pipe(dial(), "status", "status", 2);
 	tenure_close(t);
+	time_writes((unsigned)strtoul(argv[3], NULL, 10));
 	time_observers((unsigned)strtoul(argv[3], NULL, 10));
 	return EXIT_SUCCESS;
 }
