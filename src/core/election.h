@@ -290,6 +290,7 @@ struct election {
 	// What this session offers is not in its row yet.
 	bool publish;
 	bool sent_publish;
+	int64_t publish_from; // not by itself before
 	int64_t publish_at; // it goes along with a renewal then
 	int64_t report_at;  // a leader looks at the rows then at the latest
 	// Room for requests, one of each a lease.

@@ -84,7 +84,8 @@ static int64_t renewal_at(const struct election *e, bool holds)
 
 static bool wants_more(const struct election *e)
 {
-	return e->publish || e->operation.kind != OPERATION_NONE || e->ask.term != 0;
+	bool says = e->publish && e->now >= e->publish_from;
+	return says || e->operation.kind != OPERATION_NONE || e->ask.term != 0;
 }
 
 static struct plan make_plan(const struct election *e)
@@ -99,6 +100,7 @@ static struct plan make_plan(const struct election *e)
 		plan.at = min_ns(plan.at, min_ns(lease_exchange_at(e, l), offer_at(e, l)));
 	}
 	plan.at = min_ns(plan.at, renewal_at(e, plan.holds));
+	plan.at = min_ns(plan.at, e->publish ? e->publish_from : ELECTION_NEVER);
 	if (!e->fresh || e->session_state != SESSION_LIVE || e->hinted || wants_more(e))
 		plan.at = e->now;
 	plan.at = max_ns(plan.at, e->backoff_until);
@@ -250,6 +252,9 @@ static void send_exchange(struct election *e, struct election_update *u, const s
 	// announced to be free: it is claimed first, and the rows are looked at right after.
 	request.report = !hurries && (plan->follows || !e->fresh || e->hinted || e->deaf || e->now >= e->report_at);
 	bool renews = request.session_op == EXCHANGE_SESSION_RENEW;
+	// What is released is claimed next: this daemon's own words would have that wait for the disk once more.
+	if (request.release_count > 0 && !renews)
+		e->publish_from = e->now + retry_ns(e);
 	// Who has something to say of itself says it before, or while, it looks at what others say (W19).
 	bool unsaid = e->publish && !renews;
 	request.strays = request.report && !unsaid && e->now >= e->strays_at;

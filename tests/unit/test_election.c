@@ -756,6 +756,9 @@ START_TEST(a_release_goes_first)
 	ck_assert(!a.request.publish);
 	carry_out(&a);
 	hear(&a);
+	ck_assert(!a.out);
+	now = next_deadline(&a, now + 200 * MS);
+	tick(&a);
 	ck_assert(a.out);
 	ck_assert_int_eq(a.request.session_op, EXCHANGE_SESSION_RENEW);
 	ck_assert(a.request.publish);
