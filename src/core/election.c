@@ -681,6 +681,7 @@ void election_grow(struct election *e, uint32_t lease_count, const struct electi
 	e->claims = room->claims;
 	e->offers = room->offers;
 	// What is configured here is in the session's row, and others' was looked at, before any of them is claimed.
+	e->added |= lease_count > e->lease_count;
 	e->publish |= lease_count > e->lease_count;
 	e->strays_at = lease_count > e->lease_count ? e->now : e->strays_at;
 	e->lease_count = lease_count;

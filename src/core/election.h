@@ -291,8 +291,9 @@ struct election {
 	bool publish;
 	bool sent_publish;
 	int64_t publish_from; // not by itself before
-	int64_t publish_at; // it goes along with a renewal then
-	int64_t report_at;  // a leader looks at the rows then at the latest
+	bool added;           // leases, since others' offers were looked at
+	int64_t publish_at;   // it goes along with a renewal then
+	int64_t report_at;    // a leader looks at the rows then at the latest
 	// Room for requests, one of each a lease.
 	struct exchange_release *releases;
 	struct exchange_claim *claims;

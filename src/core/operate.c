@@ -126,6 +126,7 @@ static void take_disputes(struct election *e, struct election_update *u, const s
 
 void take_candidates(struct election *e, struct election_update *u, const struct exchange_reply *reply)
 {
+	e->added = false;
 	take_disputes(e, u, reply);
 	for (uint32_t i = 0; i < e->lease_count; i++)
 		e->leases[i].next_rival = ELECTION_NO_ONE;

@@ -179,8 +179,9 @@ static enum exchange_session_op choose_session_op(
 		return EXCHANGE_SESSION_CREATE;
 	if (e->session_state == SESSION_UNSURE || request->claim_count > 0)
 		return EXCHANGE_SESSION_RENEW;
-	// Others wait for what is released: nothing goes before it that can go after it.
-	bool hurries = request->release_count > 0 && !e->stopping;
+	// Others wait for what is released: nothing goes before it that can go after it. What was added does not: its
+	// first row is to be seen together with what others offer.
+	bool hurries = request->release_count > 0 && !e->stopping && !e->added;
 	if (e->publish && !hurries)
 		return EXCHANGE_SESSION_RENEW;
 	// A renewal that is due soon goes along with what goes now: one exchange a tick.
@@ -243,7 +244,8 @@ static void send_exchange(struct election *e, struct election_update *u, const s
 	struct exchange_request request = {0};
 	request.holds = plan->holds;
 	add_releases(e, &request);
-	bool hurries = add_claims(e, u, &request);
+	// A release is known to have been made by a report.
+	bool hurries = add_claims(e, u, &request) && request.release_count == 0;
 	e->publish |= e->stopping && request.release_count > 0;
 	bool doubted = request.claim_count > 0 && !incarnation_equal(&e->server, &e->believed);
 	request.adopt = doubted || terms_went_back(e, &request);

@@ -277,7 +277,7 @@ static void finish(struct run *run)
 		(void)!tenure_yield_because(run->tenure, -1, run->reason);
 	else if (!run->leaving)
 		(void)!tenure_stopped(run->tenure);
-	say_end(run); // who waits for the end comes first
+	say_end(run); // others may wait for that, and nobody for this
 	run->phase = PHASE_WAITING;
 	if (!run->once)
 		return;

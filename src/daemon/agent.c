@@ -198,7 +198,10 @@ static void step_once(struct agent *agent, struct election_event *event)
 	// once a term of it looks over there, though its worker was not told.
 	show_session(agent);
 	show_terms(agent);
-	ask_store(agent); // others may wait for it
+	// Others may wait for a release; a worker, for its word.
+	bool awaited = update->submit && update->request.release_count + update->request.claim_count > 0;
+	if (awaited)
+		ask_store(agent);
 	server_answer(agent->server, update->answer);
 	for (size_t i = 0; i < update->note_count; i++) {
 		tell(agent, &update->notes[i], event->reply);
@@ -206,6 +209,8 @@ static void step_once(struct agent *agent, struct election_event *event)
 		count_note(agent, &update->notes[i]);
 	}
 	give_back_notes(update, agent->election.lease_count);
+	if (!awaited)
+		ask_store(agent);
 	agent->finished |= update->finished;
 }
 

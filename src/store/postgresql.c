@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The driver for PostgreSQL: an exchange is one round trip, each statement with its own commit (rule 13).
+// The driver for PostgreSQL: an exchange is one round trip, each statement but the change's with its own
+// commit (rule 13).
 //
 // All waiting is poll(2) here, never in libpq, so that the deadline and the store's abort are kept; only name
 // resolution is out of reach. Nothing depends on the state of a server session, so a pooler may be in between.

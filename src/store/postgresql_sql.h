@@ -38,8 +38,12 @@
 
 // Plans are made once and outlive what they were made for: tables that were small have thousands of rows later. So they
 // look rows up, and read none from end to end where there is an index.
+//
+// $3: a server that hears no more of us does not keep what is half sent, and the rows that it locked, for hours.
 static const char sql_settings[] =
 	"SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false),"
+	" set_config('tcp_keepalives_idle', $3, false), set_config('tcp_keepalives_interval', '1', false),"
+	" set_config('tcp_keepalives_count', '3', false),"
 	" set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false),"
 	" set_config('enable_seqscan', 'off', false),"
 	" set_config('default_transaction_isolation', 'read committed', false)";
@@ -87,8 +91,8 @@ static const char sql_missing[] =
 	" WHERE m.missing ORDER BY m.component ON CONFLICT DO NOTHING RETURNING 1) " HEAD
 	", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
 
-// The change statement is up to two, in one transaction: what is not asked for need not be planned. Nothing in it
-// waits for a lock. Rows are locked first and decided on as they are then; a row that was locked is changed by name
+// The change statement is up to two, in one transaction, where nothing is held with the renewal before them: what is
+// not asked for need not be planned. Nothing in the two waits for a lock. Rows are locked first and decided on as they are then; a row that was locked is changed by name
 // alone. The history is for people: where somebody holds a row of it locked, it stays as it is.
 
 #define TOLD(when, names) \

@@ -248,7 +248,8 @@ static bool send_one(struct store_link *link, const struct exchange_request *req
 	case HISTORY:
 		return send_history(link, request);
 	case SETTINGS: {
-		const char *values[] = {link->timeouts[STATEMENT_TIMEOUT], link->timeouts[LOCK_TIMEOUT]};
+		const char *values[] = {link->timeouts[STATEMENT_TIMEOUT], link->timeouts[LOCK_TIMEOUT],
+			link->timeouts[KEEPALIVES_IDLE]};
 		return send_statement(link, which, COUNT_OF(values), values);
 	}
 	case LISTEN:

@@ -3,7 +3,6 @@
 //
 //   line_worker SOCKET COMPONENT   prints "NANOSECONDS MARK LINE", of CLOCK_BOOTTIME, for each line that it hears
 //                                  (mark <) or says (mark >)
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,9 +26,9 @@ static FILE *dial(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || strlen(path) >= sizeof address.sun_path)
+	if (fd < 0)
 		die("line_worker: socket");
-	memcpy(address.sun_path, path, strlen(path));
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
 	if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
 		die("line_worker: connect");
 	FILE *daemon = fdopen(fd, "r+");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The least that a hand-over over MariaDB can take: one commits and gives up a lock, the other waits for that and
+// A hand-over over MariaDB with nothing around it: one commits and gives up a lock, the other waits for that and
 // commits.
 //
 //   time_floor_mysql SOCKET DATABASE ROUNDS   prints "floor NANOSECONDS" for each, with a pause before it
@@ -48,15 +48,22 @@ static void sql(MYSQL *connection, const char *text)
 	end(connection);
 }
 
+static void change(MYSQL *connection, const char *text)
+{
+	sql(connection, text);
+	if (mysql_affected_rows(connection) != 1)
+		die("a row that did not change");
+}
+
 static int64_t hand_over(MYSQL *leader, MYSQL *waiting)
 {
 	begin(waiting, "SELECT GET_LOCK('floor', 10)");
 	usleep(PAUSE_US);
 	int64_t begun_at = clock_now_ns();
-	sql(leader, "UPDATE plain_lease SET holder = NULL WHERE name = 'engine'");
+	change(leader, "UPDATE plain_lease SET holder = NULL WHERE name = 'engine'");
 	sql(leader, "DO RELEASE_LOCK('floor')");
 	end(waiting);
-	sql(waiting, "UPDATE plain_lease SET holder = 'other' WHERE name = 'engine' AND holder IS NULL");
+	change(waiting, "UPDATE plain_lease SET holder = 'other' WHERE name = 'engine' AND holder IS NULL");
 	return clock_now_ns() - begun_at;
 }
 

@@ -137,6 +137,7 @@ static int dial_floor(void)
 	int fds[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		die("socketpair");
+	fflush(stdout);
 	pid_t pid = fork();
 	if (pid < 0)
 		die("fork");
@@ -191,6 +192,7 @@ static void time_writes(unsigned count)
 		fds[i] = pair[0];
 		ends[i] = pair[1];
 	}
+	fflush(stdout);
 	pid_t pid = fork();
 	if (pid < 0)
 		die("fork");

@@ -297,6 +297,28 @@ START_TEST(leases_are_added_while_an_exchange_is_out)
 }
 END_TEST
 
+// W19. Nor does a release that others wait for go before that.
+START_TEST(what_others_offer_is_seen_before_what_was_added)
+{
+	lead(0);
+	now += 2 * NS_PER_S;
+	step((struct election_event){.type = ELECTION_TIME});
+	ck_assert(update.submit);
+	struct election_update sent = update;
+	make_room(COUNT);
+	election_grow(&election, COUNT, &(struct election_room){leases, releases, claims, offers});
+	configure(2, &lease_timing);
+	step((struct election_event){.type = ELECTION_GONE, .lease = 0});
+	update.submit = true;
+	update.request = sent.request;
+	ck_assert(exchange());
+	ck_assert(update.submit);
+	ck_assert_uint_eq(update.request.release_count, 1);
+	ck_assert(update.request.publish);
+	ck_assert(update.request.candidates);
+}
+END_TEST
+
 START_TEST(an_added_lease_waits_for_its_configuration)
 {
 	make_room(COUNT);
@@ -552,6 +574,7 @@ int main(void)
 	tcase_add_test(elects, an_unanswered_claim_is_given_back);
 	tcase_add_test(elects, a_resumed_term_is_removed);
 	tcase_add_test(elects, leases_are_added_while_an_exchange_is_out);
+	tcase_add_test(elects, what_others_offer_is_seen_before_what_was_added);
 	tcase_add_test(elects, an_added_lease_waits_for_its_configuration);
 	tcase_add_test(elects, a_longer_grace_counts_at_once);
 	tcase_add_test(elects, the_reason_has_its_name);
