@@ -23,6 +23,7 @@ import faults
 import network
 import processes
 from events import Stalls, now
+from replica import until
 
 BUILD = pathlib.Path(os.environ.get("TENURE_BUILD", HERE.parents[1] / "build"))
 NODES = "abcde"
@@ -98,7 +99,7 @@ class Node:
         return path
 
     def spawn(self, log, command):
-        environment = {**os.environ, "TENURE_SOCKET": str(self.socket)}
+        environment = {**os.environ, "TENURE_SOCKET": str(self.socket), "CHAOS_WITNESS": str(self.world.witness)}
         with open(self.world.results / "logs" / f"{self.name}-{log}", "ab") as file:
             command = network.in_namespace(self.name, *command)
             return processes.spawn(command, stdout=file, stderr=file, env=environment)
@@ -124,6 +125,10 @@ class World:
         self.directory, self.results = directory, results
         for name in ("beats", "logs"):
             (results / name).mkdir(parents=True)
+        self.witness = directory / "witness"
+        with open(results / "deaths.tsv", "wb") as file:
+            processes.spawn([sys.executable, "-S", HERE / "witness.py", self.witness], stdout=file)
+        until(self.witness.exists, "the witness listens")
         self.network = network.Network(NODES)
         self.database = databases.STORES[store](directory)
         self.database.start()

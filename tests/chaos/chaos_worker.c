@@ -4,7 +4,7 @@
 // Under `tenurectl run`, which sets $TENURE_TERM, it works for that term; else it asks libtenure at $TENURE_SOCKET.
 // Every few milliseconds it appends to FILE while its token is valid, and now and then it gives CLIENT, a program that
 // runs SQL from its standard input, a fenced and an unfenced write. After the term's end that goes on for a while where
-// the process lives, too late.
+// the process lives, too late. That the process has ended says $CHAOS_WITNESS, a socket that it keeps open.
 //
 // Lines are `WORD NS TERM PID DEADLINE`, times on CLOCK_BOOTTIME. `start`: it was granted the term. `beat`: the token
 // was valid at that instant, and until DEADLINE. `revoked`: the worker was told to stop. `over`: it has stopped.
@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,6 +74,19 @@ static void append(const struct worker *w, const char *word, int64_t at, int64_t
 		(long)getpid(), deadline);
 	if (write(w->fd, line, (size_t)size) != size)
 		fail("cannot append", -errno);
+}
+
+// The end of this connection is the end of the process.
+static void be_witnessed(void)
+{
+	const char *path = getenv("CHAOS_WITNESS");
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = path ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+	if (!path)
+		return;
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+		fail(path, -errno);
 }
 
 // ---- the SQL client ----
@@ -280,6 +295,7 @@ int main(int argc, char *argv[])
 	w.fd = open(argv[1], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
 	if (w.fd < 0)
 		fail(argv[1], -errno);
+	be_witnessed();
 	if (!term)
 		return run_library(&w);
 	find_slot(&w);

@@ -5,7 +5,8 @@
 checker.py DIRECTORY [--svg FILE] [--report]
 
 DIRECTORY holds `run.json` (store, seed, lease_ms, stop_grace_ms, begin, end, nodes, and `leases`: the components of
-each lease), `faults.jsonl` (a line as a fault begins and as it ends), `stalls.tsv` (when, how long), `writes.tsv`
+each lease), `faults.jsonl` (a line as a fault begins and as it ends), `stalls.tsv` (when, how long), `deaths.tsv`
+(when a worker's process had ended, its pid), `writes.tsv`
 (component, term, fenced, the term of the lease's row then, how many fenced ones of terms before came after it, where
 their order does not tell; in the order of their commits) and `beats/COMPONENT.NODE`
 (see chaos_worker.c). Times are nanoseconds of CLOCK_BOOTTIME. Exit status 0 only if all holds. The report goes into
@@ -26,13 +27,10 @@ UNEXPLAINED_MS = 500  # without a leader while nothing is wrong: a hand-over, an
 LATE_MS = 150  # from the daemon's timer to the worker's line
 GAP_MS = 30  # what is shorter is a beat that came late
 DEAF_MS = 500  # after what made a worker or its daemon deaf
-DYING_MS = 500  # between what kills a worker and its last beat
 LEAST_QUIET = 0.3
 LONG_MINUTES = 10  # of a run in which everything has to have happened
 # Whoever these hit may hear of a revocation late.
 DEAFENING = ("daemon", "worker", "tenurectl", "guardian", "memory", "descriptors", "runtime disk")
-# And these end a worker, and with it the term, at once.
-DEADLY = ("worker killed", "tenurectl killed", "guardian killed")
 
 
 @dataclasses.dataclass
@@ -106,6 +104,9 @@ class History:
         self.runs.sort(key=lambda run: run.first)
         self.faults = self.read_faults(directory / "faults.jsonl")
         self.stalls = [[int(word) for word in line.split()] for line in self.lines(directory / "stalls.tsv")]
+        self.deaths = {}
+        for at, pid in (map(int, line.split()) for line in self.lines(directory / "deaths.tsv")):
+            self.deaths.setdefault(pid, []).append(at)
         self.lease_of = {component: lease for lease, members in self.leases.items() for component in members}
         self.writes = [self.read_write(*line.split()) for line in self.lines(directory / "writes.tsv")]
 
@@ -181,14 +182,11 @@ class History:
 
 
 def valid_until(history, run):
-    """A worker that only stood still may go on as long as its token was valid."""
-    dying = DYING_MS * MS
-    dead = any(
-        fault.begin <= run.valid_until and fault.begin - dying <= run.last <= fault.end + dying
-        for fault in history.faults
-        if fault.name in DEADLY and fault.at(run)
-    )
-    return run.last if run.over or dead else max(run.last, run.valid_until)
+    """A worker that only stood still may go on as long as its token was valid; not one that has ended."""
+    if run.over:
+        return run.last
+    died = min((at for at in history.deaths.get(run.pid, ()) if at >= run.last), default=run.valid_until)
+    return max(run.last, min(run.valid_until, died))
 
 
 def overlap_pairs(history):

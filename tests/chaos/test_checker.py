@@ -29,7 +29,7 @@ class Story:
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
         (self.directory / "beats").mkdir()
-        self.faults, self.stalls, self.writes = [], [], []
+        self.faults, self.stalls, self.writes, self.deaths = [], [], [], []
         self.beats = {}
         self.about = {
             "lease_ms": 2000,
@@ -75,6 +75,7 @@ class Story:
         (self.directory / "faults.jsonl").write_text("".join(json.dumps(fault) + "\n" for fault in self.faults))
         (self.directory / "stalls.tsv").write_text("".join(self.stalls))
         (self.directory / "writes.tsv").write_text("".join(self.writes))
+        (self.directory / "deaths.tsv").write_text("".join(self.deaths))
         for name, lines in self.beats.items():
             (self.directory / "beats" / name).write_text("".join(lines))
         return checker.History(self.directory)
@@ -123,13 +124,15 @@ class CheckerTest(unittest.TestCase):
         self.expect("overlaps", words=("left on a (term 1)", "right on a (term 2)"))
 
     def test_overlap_with_one_that_stood_still(self):
-        """a successor that begins while the token of a stopped worker is valid; not where that was killed"""
+        """a successor that begins while the token of a stopped worker is valid; not where that has ended before"""
         self.story.beats.pop("engine.a")
         self.story.lead("engine", "a", 1, 0, 10_800, over=False)
         self.story.fault("worker stopped", "engine.a", 10_800, 13_000, recovery_ms=3000)
         self.expect("overlaps", words=("both led for 290.000 ms",))
-        self.story.faults[-2:] = []
-        self.story.fault("worker killed", "engine.a", 10_800, 10_800, recovery_ms=1000)
+        self.story.deaths.append(f"{START + 5_000 * MS}\t101\n")  # of an earlier process
+        self.story.deaths.append(f"{START + 12_001 * MS}\t101\n")
+        self.expect("overlaps", words=("both led for 1.000 ms",))
+        self.story.deaths.append(f"{START + 11_999 * MS}\t101\n")
         self.expect()
 
     def test_term_repeats(self):
