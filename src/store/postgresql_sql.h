@@ -92,8 +92,9 @@ static const char sql_missing[] =
 	", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
 
 // The change statement is up to two, in one transaction, where nothing is held with the renewal before them: what is
-// not asked for need not be planned. Nothing in the two waits for a lock. Rows are locked first and decided on as they are then; a row that was locked is changed by name
-// alone. The history is for people: where somebody holds a row of it locked, it stays as it is.
+// not asked for need not be planned. Nothing in the two waits for a lock. Rows are locked first and decided on as they
+// are then; a row that was locked is changed by name alone. The history is for people: where somebody holds a row of it
+// locked, it stays as it is.
 
 #define TOLD(when, names) \
 	" told AS MATERIALIZED (SELECT CASE WHEN " when \
