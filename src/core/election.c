@@ -173,6 +173,16 @@ static void stop_next(struct election *e, struct election_update *u, uint32_t he
 	}
 }
 
+// Who is told next may need longer now than when it was decided until when it waits (W8).
+static void hasten_stop(struct election *e, uint32_t head)
+{
+	struct election_lease *l = &e->leases[head];
+	int64_t before_ns = 0;
+	uint32_t next = last_at_work(e, head, &before_ns);
+	if (l->state == LEASE_DRAINING && next != ELECTION_NO_LEASE)
+		l->stop_at = min_ns(l->stop_at, first_deadline(e, head) - before_ns - grace_ns(&e->leases[next]));
+}
+
 // In order, each when the one before it has started (W19).
 static void start_next(struct election *e, struct election_update *u, uint32_t head)
 {
@@ -508,6 +518,7 @@ static void take_configuration(struct election *e, struct election_update *u, co
 		l->timing = *event->timing;
 	if (!event->timing || event->timing->observes)
 		revoke_lease(e, u, l->head, REASON_REMOVED);
+	hasten_stop(e, l->head);
 	e->publish = true; // the priority may be another
 	settle_lease(e, u, event->lease);
 	start_next(e, u, l->head); // one that came to its group

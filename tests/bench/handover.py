@@ -25,11 +25,11 @@ ROUNDS = int(os.environ.get("ROUNDS", "200"))
 WORKER = [BUILD / "tests/bench/line_worker"]
 FEWER = max(1, ROUNDS // 4)  # of what others are compared with
 # A hand-over does not wait for it, but the next one of the same component has to.
-COOLDOWN_MS = 100
+COOLDOWN_MS = 50
 COMMAND = ["sh", "-c", "echo $$; exec sleep 1000"]
 RIVALS_S = int(os.environ.get("RIVALS_S", "25"))  # as often as they can in that time
 SETTLE_S = 0.5  # for one that connects to be a candidate
-PAUSE_S = 0.2  # before each hand-over, when nothing is awake any more; a daemon that was started is one by then, too
+PAUSE_S = 0.15  # before each hand-over, when nothing is awake any more; a daemon that was started is one by then, too
 KAZOO_LEASE_S = 5
 CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 

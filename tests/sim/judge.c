@@ -432,8 +432,9 @@ void judge_transfer(struct sim *sim, uint32_t lease, uint32_t node, int64_t with
 
 void judge_hurry(struct sim *sim, uint32_t lease, int64_t within_ns)
 {
+	const struct worker *w = judge_leader(sim, lease);
 	sim->judge.hurry_node[lease] = NODES;
-	sim->judge.hurry_from[lease] = sim->judge.highest[lease];
+	sim->judge.hurry_from[lease] = w ? w->term : 0;
 	struct event event = {.kind = EVENT_HURRY, .index = lease, .value = within_ns};
 	queue_add(&sim->queue, sim->now + within_ns, &event);
 }
@@ -444,7 +445,7 @@ void judge_hurried(struct sim *sim, const struct event *event)
 	uint32_t lease = event->index;
 	sim->stats.hurries++;
 	const struct worker *w = judge_leader(sim, lease);
-	if (!w || w->term <= sim->judge.hurry_from[lease])
+	if (!w || w->term == sim->judge.hurry_from[lease])
 		violate(sim, "W14", "lease %u was not handed over within %.3f ms", lease,
 			(double)event->value / (double)NS_PER_MS);
 	// cppcheck-suppress nullPointerRedundantCheck ; violate() does not return

@@ -289,7 +289,7 @@ struct judge {
 	uint32_t hurry_node[NAMES];        // who is to be that leader; NODES: anybody
 	struct first_offer offers[OFFERS]; // the last ones
 	uint32_t offers_next;
-	uint64_t hurry_from[NAMES]; // the highest term when a new leader became due
+	uint64_t hurry_from[NAMES]; // the term that was led when a new leader became due
 	const char *no_end;         // the requirement that lets no term end at present, or NULL
 };
 

@@ -249,6 +249,24 @@ START_TEST(s4_one_that_is_removed_ends_the_term_and_the_rest_goes_on_without_it)
 }
 END_TEST
 
+// Of who is told next, while the one before it stops.
+START_TEST(w8_a_longer_grace_counts_while_they_stop)
+{
+	lead_both(&a);
+	a.silent = true;
+	int64_t deadline = deadline_of(&a, 0);
+	struct election_lease_timing longer = a.leases[0].timing;
+	longer.stop_grace_ns = GRACE + GRACE / 2;
+	pass_until(deadline - BOTH_GRACES);
+	ck_assert_uint_eq(times_told(&a, NOTE_REVOKED, 1), 1);
+	step(&a, (struct election_event){.type = ELECTION_CONFIGURE, .timing = &longer});
+	pass_until(deadline - longer.stop_grace_ns - MS);
+	ck_assert_uint_eq(times_told(&a, NOTE_REVOKED, 0), 0);
+	pass_until(deadline - longer.stop_grace_ns);
+	ck_assert_uint_eq(times_told(&a, NOTE_REVOKED, 0), 1);
+}
+END_TEST
+
 START_TEST(s4_one_that_was_removed_needs_no_time_to_stop)
 {
 	struct election_lease_timing timing = {.stop_grace_ns = LEASE - RENEW, .start_timeout_ns = START_TIMEOUT};
@@ -282,6 +300,7 @@ int main(void)
 		s5_one_that_does_not_come_back_whole_ends,
 		s5_it_is_resumed_and_extended_when_all_are_back,
 		s4_one_that_is_removed_ends_the_term_and_the_rest_goes_on_without_it,
+		w8_a_longer_grace_counts_while_they_stop,
 		s4_one_that_was_removed_needs_no_time_to_stop,
 	};
 	return run_suite_with("election-group", open_group, tests, COUNT_OF(tests));
