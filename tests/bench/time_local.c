@@ -131,17 +131,23 @@ static void answer_lines(int fd)
 	}
 }
 
-// A process of its own at the other end of it.
+// True in a process of its own, which has nothing of ours to print.
+static bool is_other_process(void)
+{
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid < 0)
+		die("fork");
+	return pid == 0;
+}
+
+// Answered by another process.
 static int dial_floor(void)
 {
 	int fds[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		die("socketpair");
-	fflush(stdout);
-	pid_t pid = fork();
-	if (pid < 0)
-		die("fork");
-	if (pid == 0) {
+	if (is_other_process()) {
 		close(fds[0]);
 		answer_lines(fds[1]);
 		_exit(EXIT_SUCCESS);
@@ -192,11 +198,7 @@ static void time_writes(unsigned count)
 		fds[i] = pair[0];
 		ends[i] = pair[1];
 	}
-	fflush(stdout);
-	pid_t pid = fork();
-	if (pid < 0)
-		die("fork");
-	if (pid == 0) {
+	if (is_other_process()) {
 		close(go[0]);
 		while (recv(go[1], &(char){0}, 1, 0) == 1)
 			for (unsigned i = 0; i < count; i++)

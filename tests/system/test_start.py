@@ -18,6 +18,16 @@ STARTS = 7
 GRANTED_WITHIN_NS = 200_000_000
 
 
+
+def keepalives_s(port):
+    """Until when the server asks whether anybody is there, by the kernel, of each connection; 0: it waits for less."""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        lines = [line.split() for line in table if f":{port:04X} " in line]
+    ours = [line[5].split(":") for line in lines if line[1].endswith(f":{port:04X}") and line[3] == "01"]
+    assert ours, "no connection"
+    return [int(when, 16) / os.sysconf("SC_CLK_TCK") * (kind == "02") for kind, when in ours]
+
+
 class StartTest(PostgresTest):
     def first_grants(self, make_store):
         times = []
@@ -119,6 +129,14 @@ class StartTest(PostgresTest):
         return replica, nice, int(re.search(r"^VmLck:\s*(\d+) kB", status, re.M)[1])
 
     @unittest.skipUnless(os.getuid() == 0, "only root may")
+    def test_keepalives(self):
+        """A server that hears no more of a daemon gives up, and what it had locked, in seconds and not in hours"""
+        port, store = self.server.port, self.postgres()
+        self.replica("b", store)  # makes the schema
+        replica = self.replica("a", store.through(port)).start()
+        self.client(replica, "engine").wait("granted")
+        until(lambda: all(0 < left < 5 for left in keepalives_s(port)), "the server is about to ask")
+
     def test_urgent(self):
         """W8: urgent = yes: no thread of it gives way, and its memory is locked"""
         replica, nice, locked_kb = self.urgent()
