@@ -10,6 +10,7 @@ GRANT SELECT, INSERT, UPDATE ON tenure_lease TO tenure@'%';
 GRANT SELECT, UPDATE ON tenure_store TO tenure@'%';
 GRANT SELECT, INSERT, UPDATE ON tenure_ask TO tenure@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON tenure_history TO tenure@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON tenure_offer TO tenure@'%';
 
 -- A worker that fences its transactions, and looks who leads.
 GRANT EXECUTE ON PROCEDURE tenure_fence TO worker@'%';

@@ -10,7 +10,7 @@
 #include <stdarg.h>
 
 // Raised when the tables change; `init` upgrades from every lower version.
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 // The connection to one database; each driver has its own.
 struct store_link;

@@ -26,35 +26,49 @@
 
 // ---- the exchange's statements ----
 
+// What a session offers has a row of its own: the one that is renewed again and again stays short, also in the log for
+// replicas. Nothing is written where it is the same, or where the session is gone.
+static void put_offers(struct store_link *link, const struct uuid *session, const char *offers)
+{
+	my_put_statement(link, WRITE, "INSERT INTO ~tenure_offer (session, offers) SELECT id, ");
+	my_put_name(link, offers);
+	my_put(link, " FROM ~tenure_session WHERE id = ");
+	my_put_uuid(link, session);
+	my_put(link, " ON DUPLICATE KEY UPDATE offers = VALUES(offers)");
+}
+
+static void put_end_of_session(struct store_link *link, enum kind kind, const struct uuid *session)
+{
+	my_put_statement(link, kind, "DELETE FROM ~tenure_session WHERE id = ");
+	my_put_uuid(link, session);
+	my_put_statement(link, WRITE, "DELETE FROM ~tenure_offer WHERE session = ");
+	my_put_uuid(link, session);
+}
+
 static void put_session(struct store_link *link, const struct exchange_request *request, const char *offers)
 {
 	switch (request->session_op) {
 	case EXCHANGE_SESSION_CREATE:
 		my_put_statement(link, SESSION,
-			"INSERT IGNORE INTO ~tenure_session (id, node, seq, lease_ms, started_at, renewed_at, offers)"
+			"INSERT IGNORE INTO ~tenure_session (id, node, seq, lease_ms, started_at, renewed_at)"
 			" VALUES (");
 		my_put_uuid(link, &request->session);
 		my_put(link, ", ");
 		my_put_name(link, link->config->node);
 		my_put(link, ", 1, ");
 		my_put_number(link, request->lease_ms);
-		my_put(link, ", UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), ");
-		my_put_name(link, offers);
-		my_put(link, ")");
+		my_put(link, ", UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))");
+		put_offers(link, &request->session, offers);
 		return;
 	case EXCHANGE_SESSION_RENEW:
-		my_put_statement(
-			link, SESSION, "UPDATE ~tenure_session SET seq = seq + 1, renewed_at = UTC_TIMESTAMP(6)");
-		if (request->publish) {
-			my_put(link, ", offers = ");
-			my_put_name(link, offers);
-		}
-		my_put(link, " WHERE id = ");
+		my_put_statement(link, SESSION,
+			"UPDATE ~tenure_session SET seq = seq + 1, renewed_at = UTC_TIMESTAMP(6) WHERE id = ");
 		my_put_uuid(link, &request->session);
+		if (request->publish)
+			put_offers(link, &request->session, offers);
 		return;
 	case EXCHANGE_SESSION_DELETE:
-		my_put_statement(link, SESSION, "DELETE FROM ~tenure_session WHERE id = ");
-		my_put_uuid(link, &request->session);
+		put_end_of_session(link, SESSION, &request->session);
 		return;
 	case EXCHANGE_SESSION_NONE:
 	default:
@@ -511,8 +525,7 @@ static bool put_decision(struct store_link *link, const struct exchange_request 
 	for (size_t i = 0; i < link->doomed_count; i++) {
 		if (!is_to_die(&link->doomed[i]))
 			continue;
-		my_put_statement(link, WRITE, "DELETE FROM ~tenure_session WHERE id = ");
-		my_put_uuid(link, &link->doomed[i].id);
+		put_end_of_session(link, WRITE, &link->doomed[i].id);
 		announced |= link->doomed[i].kill;
 	}
 	my_put_listing(link, &list_releases);

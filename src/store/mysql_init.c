@@ -71,6 +71,12 @@ static void print_step_2(struct store_link *link)
 	print_statement(link, sql_init_version_2, ";\n");
 }
 
+static void print_step_3(struct store_link *link)
+{
+	for (size_t i = 0; i < COUNT_OF(sql_init_3); i++)
+		print_statement(link, sql_init_3[i], ";\n");
+}
+
 // For the command-line client of either vendor, whichever the server is of.
 int my_print_schema(const struct store_config *config, FILE *out)
 {
@@ -84,6 +90,7 @@ int my_print_schema(const struct store_config *config, FILE *out)
 	print_statement(&link, sql_init_patience, ";\n");
 	print_step_1(&link);
 	print_step_2(&link);
+	print_step_3(&link);
 	fputs("DO RELEASE_LOCK(" INIT_LOCK ");\n", out);
 	free(link.schema);
 	return ferror(out) ? -EIO : 0;
@@ -188,7 +195,8 @@ static bool upgrade(struct store_link *link, struct store_answer *answer)
 			SCHEMA_VERSION);
 		return my_fail(link, answer, &newer, message);
 	}
-	if (execute(link, answer, sql_init_patience) && (version >= 1 || step_1(link, answer)) && step_2(link, answer))
+	if (execute(link, answer, sql_init_patience) && (version >= 1 || step_1(link, answer)) &&
+		(version >= 2 || step_2(link, answer)) && execute_all(link, answer, sql_init_3, COUNT_OF(sql_init_3)))
 		return true;
 	if (answer->reply->outcome == EXCHANGE_BUSY)
 		store_text(answer->reply->text, "MySQL: a transaction holds the tables: try again when it is over");

@@ -73,8 +73,9 @@ static const char sql_strays[] = "SELECT s.id, s.seq, s.lease_ms FROM ~tenure_se
 				 "ORDER BY s.renewed_at LIMIT ";
 
 static const char sql_candidates[] = "SELECT s.id, s.node, s.seq, s.lease_ms,"
-				     " TIMESTAMPDIFF(MICROSECOND, s.renewed_at, UTC_TIMESTAMP(6)), s.offers"
-				     " FROM ~tenure_session s WHERE s.offers <> ''";
+				     " TIMESTAMPDIFF(MICROSECOND, s.renewed_at, UTC_TIMESTAMP(6)), o.offers"
+				     " FROM ~tenure_session s JOIN ~tenure_offer o ON o.session = s.id"
+				     " WHERE o.offers <> ''";
 
 static const char sql_history[] = "SELECT h.component, h.term, h.node,"
 				  " TIMESTAMPDIFF(MICROSECOND, '1970-01-01', h.began_at) DIV 1000,"
@@ -101,6 +102,9 @@ static const char *const sql_try[] = {
 	 " SELECT id, node, seq, lease_ms, started_at, renewed_at FROM ~tenure_session WHERE FALSE"),
 	"UPDATE ~tenure_session SET seq = seq WHERE FALSE",
 	"DELETE FROM ~tenure_session WHERE FALSE",
+	"INSERT INTO ~tenure_offer (session, offers) SELECT session, offers FROM ~tenure_offer WHERE FALSE",
+	"UPDATE ~tenure_offer SET offers = offers WHERE FALSE",
+	"DELETE FROM ~tenure_offer WHERE FALSE",
 	("INSERT INTO ~tenure_lease (component, node, term, generation)"
 	 " SELECT component, node, term, generation FROM ~tenure_lease WHERE FALSE"),
 	"UPDATE ~tenure_lease SET session = session WHERE FALSE",
@@ -233,8 +237,6 @@ static const struct {
 	const char *name;
 	const char *sql;
 } sql_init_added[] = {
-	{"COLUMNS", "COLUMN_NAME", "tenure_session", "offers",
-		"ALTER TABLE ~tenure_session " SQL_ADD_COLUMN "offers MEDIUMTEXT NOT NULL DEFAULT ('')"},
 	{"COLUMNS", "COLUMN_NAME", "tenure_store", "paused",
 		"ALTER TABLE ~tenure_store " SQL_ADD_COLUMN "paused VARCHAR(64) NOT NULL DEFAULT ''"},
 	{"STATISTICS", "INDEX_NAME", "tenure_lease", "tenure_lease_changed",
@@ -245,5 +247,14 @@ static const struct {
 	" AND %s = '%s' AND TABLE_NAME = '%s'"
 
 static const char sql_init_version_2[] = "UPDATE ~tenure_store SET schema_version = 2 WHERE schema_version < 2";
+
+static const char *const sql_init_3[] = {
+	"CREATE TABLE IF NOT EXISTS ~tenure_offer (\n"
+	"  session CHAR(36) NOT NULL PRIMARY KEY,\n"
+	"  offers MEDIUMTEXT NOT NULL\n"
+	") ENGINE = InnoDB CHARACTER SET ascii COLLATE ascii_bin",
+
+	"UPDATE ~tenure_store SET schema_version = 3 WHERE schema_version < 3",
+};
 
 #endif

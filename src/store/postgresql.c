@@ -94,7 +94,7 @@ static void choose(
 	const struct store_link *link, const struct exchange_request *request, bool ret_wanted[static STATEMENTS])
 {
 	ret_wanted[SESSION_CREATE] = request->session_op == EXCHANGE_SESSION_CREATE;
-	ret_wanted[SESSION_RENEW] = request->session_op == EXCHANGE_SESSION_RENEW;
+	ret_wanted[request->publish ? SESSION_PUBLISH : SESSION_RENEW] = request->session_op == EXCHANGE_SESSION_RENEW;
 	ret_wanted[SESSION_DELETE] = request->session_op == EXCHANGE_SESSION_DELETE;
 	ret_wanted[ADOPT] = request->adopt;
 	for (size_t i = 0; i < request->claim_count; i++)

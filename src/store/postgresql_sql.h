@@ -53,18 +53,30 @@ static const char sql_listen[] = "LISTEN " CHANNEL;
 // Who answers? Needs no tables.
 static const char sql_look[] = "SELECT " INCARNATION ", NULL, NULL, pg_backend_pid()";
 
-// $1 session, $2 offers, $3 node, $4 lease_ms
-static const char sql_session_create[] =
-	"WITH me AS (INSERT INTO @tenure_session (id, offers, node, seq, lease_ms, started_at, renewed_at)"
-	" VALUES ($1::uuid, $2::text, $3::text, 1, $4::bigint, clock_timestamp(), clock_timestamp())"
-	" ON CONFLICT DO NOTHING RETURNING 1) " HEAD ", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
+// What a session offers has a row of its own: the one that is renewed again and again stays short. It is said again and
+// again too, and what is the same is not written anew: that of thousands of leases is long.
+#define OFFERED \
+	" offered AS (INSERT INTO @tenure_offer (session, offers) SELECT $1::uuid, $2::text FROM me WHERE NOT EXISTS" \
+	" (SELECT FROM @tenure_offer o WHERE o.session = $1::uuid AND o.offers = $2::text)" \
+	" ON CONFLICT (session) DO UPDATE SET offers = excluded.offers) "
 
-// $1 session, $2 offers, NULL where they stay. They are said again and again, and what is the same is not written anew:
-// those of thousands of leases are long.
-static const char sql_session_renew[] =
-	"WITH me AS (UPDATE @tenure_session SET seq = seq + 1, renewed_at = clock_timestamp(),"
-	" offers = CASE WHEN $2::text <> offers THEN $2::text ELSE offers END WHERE id = $1::uuid"
-	" RETURNING 1) " HEAD ", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
+// $1 session, $2 offers, $3 node, $4 lease_ms. What ended sessions have offered goes when the next one begins.
+static const char sql_session_create[] =
+	"WITH past AS MATERIALIZED (SELECT o.session FROM @tenure_offer o WHERE NOT EXISTS"
+	" (SELECT FROM @tenure_session s WHERE s.id = o.session) FOR UPDATE SKIP LOCKED),"
+	" gone AS (DELETE FROM @tenure_offer o USING past p WHERE o.session = p.session),"
+	" me AS (INSERT INTO @tenure_session (id, node, seq, lease_ms, started_at, renewed_at)"
+	" VALUES ($1::uuid, $3::text, 1, $4::bigint, clock_timestamp(), clock_timestamp())"
+	" ON CONFLICT DO NOTHING RETURNING 1)," OFFERED HEAD ", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
+
+// $1 session
+#define RENEWED \
+	"WITH me AS (UPDATE @tenure_session SET seq = seq + 1, renewed_at = clock_timestamp() WHERE id = $1::uuid" \
+	" RETURNING 1)"
+static const char sql_session_renew[] = RENEWED " " HEAD ", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
+
+// $1 session, $2 offers
+static const char sql_session_publish[] = RENEWED "," OFFERED HEAD ", (SELECT count(*) FROM me), " DURABLE FROM_STORE;
 
 // $1 session. What is released comes after it, is waited for by others, and takes it to the disk. A session that is
 // there again after a crash holds what it has not released, for a lease.
@@ -230,14 +242,15 @@ static const char sql_pause[] =
 #define REPORT_JOINS \
 	" LEFT JOIN @tenure_session s ON s.id = l.session" \
 	" LEFT JOIN @tenure_ask a ON a.component = l.component AND a.term = l.term"
-#define REPORT_SESSIONS(offers) \
+#define REPORT_SESSIONS(offers, where) \
 	" UNION ALL (SELECT NULL, s.id, s.node, NULL, " SESSION_COLUMNS ", NULL, NULL, NULL, NULL, " offers \
-	" FROM @tenure_session s WHERE "
+	" FROM @tenure_session s" where
 #define HOLDS_NOTHING "NOT EXISTS (SELECT FROM @tenure_lease l WHERE l.session = s.id)"
 #define REPORT_IDLE(strays, candidates) \
-	REPORT_SESSIONS("''") \
-	HOLDS_NOTHING " ORDER BY s.renewed_at LIMIT " strays "::bigint)" REPORT_SESSIONS( \
-		"s.offers") "s.offers <> '' ORDER BY s.renewed_at DESC LIMIT " candidates "::bigint)"
+	REPORT_SESSIONS("''", " WHERE " HOLDS_NOTHING) \
+	" ORDER BY s.renewed_at LIMIT " strays "::bigint)" REPORT_SESSIONS( \
+		"o.offers", " JOIN @tenure_offer o ON o.session = s.id WHERE o.offers <> ''") \
+	" ORDER BY s.renewed_at DESC LIMIT " candidates "::bigint)"
 
 // $1 components, $2 $3 how many sessions that hold nothing, and that offer something
 static const char sql_report[] = REPORT_OF REPORT_ROWS
@@ -252,7 +265,7 @@ static const char sql_report[] = REPORT_OF REPORT_ROWS
 	REPORT_ROWS " FROM (SELECT component FROM @tenure_lease WHERE changed_at " SINCE \
 		    " UNION SELECT component FROM @tenure_ask WHERE asked_at " SINCE ") n" \
 		    " CROSS JOIN LATERAL (SELECT * FROM @tenure_lease c WHERE c.component = n.component OFFSET 0) " \
-		    "l" REPORT_JOINS REPORT_SESSIONS("NULL") "s.id = ANY ($2::uuid[]))"
+		    "l" REPORT_JOINS REPORT_SESSIONS("NULL", " WHERE s.id = ANY ($2::uuid[])") ")"
 static const char sql_report_changed[] = REPORT_OF REPORT_CHANGED_ROWS ") r ON true";
 // $3 $4 how many sessions, as above
 static const char sql_report_changed_and_idle[] = REPORT_OF REPORT_CHANGED_ROWS REPORT_IDLE("$3", "$4") ") r ON true";
@@ -283,8 +296,8 @@ static const char sql_init[] =
 	"    SELECT schema_version INTO version FROM tenure_store;\n"
 	"  END IF;\n"
 	"  version := coalesce(version, 0);\n"
-	"  IF version > 2 THEN\n"
-	"    RAISE EXCEPTION 'schema version % is newer than 2: use the tenurectl that goes with it', version;\n"
+	"  IF version > 3 THEN\n"
+	"    RAISE EXCEPTION 'schema version % is newer than 3: use the tenurectl that goes with it', version;\n"
 	"  END IF;\n"
 	"  IF version < 1 THEN\n"
 	"    CREATE TABLE IF NOT EXISTS tenure_store (\n"
@@ -336,7 +349,7 @@ static const char sql_init_2[] =
 	"    PERFORM set_config('lock_timeout', '200ms', true);\n"
 	"    FOR attempt IN REVERSE 10..0 LOOP\n"
 	"      BEGIN\n"
-	"        LOCK TABLE tenure_session, tenure_store IN ACCESS EXCLUSIVE MODE;\n"
+	"        LOCK TABLE tenure_store IN ACCESS EXCLUSIVE MODE;\n"
 	"        LOCK TABLE tenure_lease IN SHARE MODE;\n"
 	"        EXIT;\n"
 	"      EXCEPTION WHEN lock_not_available THEN\n"
@@ -347,7 +360,6 @@ static const char sql_init_2[] =
 	"        PERFORM pg_sleep(0.2);\n"
 	"      END;\n"
 	"    END LOOP;\n"
-	"    ALTER TABLE tenure_session ADD COLUMN IF NOT EXISTS offers text NOT NULL DEFAULT '';\n"
 	"    ALTER TABLE tenure_store ADD COLUMN IF NOT EXISTS paused text NOT NULL DEFAULT '';\n"
 	"    CREATE INDEX IF NOT EXISTS tenure_lease_changed ON tenure_lease (changed_at);\n"
 	"    CREATE TABLE IF NOT EXISTS tenure_ask (\n"
@@ -368,6 +380,13 @@ static const char sql_init_2[] =
 	"    ) WITH (fillfactor = 70);\n"
 	"    CREATE INDEX IF NOT EXISTS tenure_history_began ON tenure_history (began_at);\n"
 	"    UPDATE tenure_store SET schema_version = 2;\n"
+	"  END IF;\n"
+	"  IF version < 3 THEN\n"
+	"    CREATE TABLE IF NOT EXISTS tenure_offer (\n"
+	"      session uuid PRIMARY KEY,\n"
+	"      offers text NOT NULL\n"
+	"    );\n"
+	"    UPDATE tenure_store SET schema_version = 3;\n"
 	"  END IF;\n"
 	"END\n";
 

@@ -19,6 +19,7 @@ const char *const pg_statement_sql[STATEMENTS] = {
 	[SETTINGS] = sql_settings,
 	[SESSION_CREATE] = sql_session_create,
 	[SESSION_RENEW] = sql_session_renew,
+	[SESSION_PUBLISH] = sql_session_publish,
 	[SESSION_DELETE] = sql_session_delete,
 	[ADOPT] = sql_adopt,
 	[MISSING] = sql_missing,
@@ -43,6 +44,7 @@ enum { PAUSED = HEAD_COLUMNS, CLOCK, REPORT_COLUMNS };
 static const int columns_read[STATEMENTS] = {
 	[SESSION_CREATE] = HEAD_COLUMNS + 1,
 	[SESSION_RENEW] = HEAD_COLUMNS + 1,
+	[SESSION_PUBLISH] = HEAD_COLUMNS + 1,
 	[SESSION_DELETE] = HEAD_COLUMNS + 1,
 	[ADOPT] = HEAD_COLUMNS,
 	[MISSING] = HEAD_COLUMNS,
@@ -79,8 +81,9 @@ static void put_number(char ret[static OPTION_TEXT_SIZE], int64_t number)
 static bool send_session(struct store_link *link, const struct exchange_request *request, enum statement which)
 {
 	char id[UUID_TEXT_SIZE], lease_ms[OPTION_TEXT_SIZE];
-	static const int counts[] = {[SESSION_CREATE] = 4, [SESSION_RENEW] = 2, [SESSION_DELETE] = 1};
-	bool publish = which == SESSION_CREATE || (which == SESSION_RENEW && request->publish);
+	static const int counts[] = {
+		[SESSION_CREATE] = 4, [SESSION_RENEW] = 1, [SESSION_PUBLISH] = 2, [SESSION_DELETE] = 1};
+	bool publish = counts[which] > 1;
 	char *offers = publish ? store_offers_text(request, link->names) : NULL;
 	uuid_format(&request->session, id);
 	put_number(lease_ms, request->lease_ms);
@@ -227,6 +230,7 @@ static bool send_one(struct store_link *link, const struct exchange_request *req
 	switch (which) {
 	case SESSION_CREATE:
 	case SESSION_RENEW:
+	case SESSION_PUBLISH:
 	case SESSION_DELETE:
 		return send_session(link, request, which);
 	case ADOPT:
@@ -534,7 +538,8 @@ static void receive_statement(struct store_link *link, const struct exchange_req
 static bool commits(const struct exchange_request *request, enum statement which, const bool wanted[static STATEMENTS])
 {
 	bool alone = request->holds || wanted[ADOPT] || wanted[MISSING];
-	return !wanted[CHANGE] || !(which == RELEASE || (which == SESSION_RENEW && !alone));
+	bool renews = which == SESSION_RENEW || which == SESSION_PUBLISH;
+	return !wanted[CHANGE] || !(which == RELEASE || (renews && !alone));
 }
 
 bool pg_round_trip(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,

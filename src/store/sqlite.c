@@ -319,14 +319,14 @@ static int64_t data_version(struct store_link *link)
 	return version;
 }
 
-static bool bind_offers(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
-	enum statement which)
+static bool offer(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
 {
 	char *text = store_offers_text(request, link->names);
 	if (!text)
 		return fail(link, answer, SQLITE_NOMEM);
-	sqlite3_bind_text(link->statements[which], 2, text, -1, free);
-	return true;
+	bind_uuid(link->statements[OFFER], 1, &request->session);
+	sqlite3_bind_text(link->statements[OFFER], 2, text, -1, free);
+	return execute(link, answer, OFFER) >= 0;
 }
 
 static bool do_session(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
@@ -339,18 +339,19 @@ static bool do_session(struct store_link *link, const struct exchange_request *r
 	if (request->session_op == EXCHANGE_SESSION_NONE)
 		return true;
 	enum statement which = statements[request->session_op];
-	if (which == SESSION_RENEW && request->publish)
-		which = SESSION_PUBLISH;
 	bind_uuid(link->statements[which], 1, &request->session);
-	if ((which == SESSION_CREATE || which == SESSION_PUBLISH) && !bind_offers(link, request, answer, which))
-		return false;
 	if (which == SESSION_CREATE) {
-		sqlite3_bind_text(link->statements[which], 3, link->config->node, -1, SQLITE_STATIC);
-		sqlite3_bind_int64(link->statements[which], 4, request->lease_ms);
+		sqlite3_bind_text(link->statements[which], 2, link->config->node, -1, SQLITE_STATIC);
+		sqlite3_bind_int64(link->statements[which], 3, request->lease_ms);
 	}
 	int changed = execute(link, answer, which);
 	answer->reply->session_alive = changed == 1;
-	return changed >= 0;
+	if (changed < 0)
+		return false;
+	// What ended sessions have offered goes when the next one begins.
+	if (which == SESSION_CREATE)
+		return execute(link, answer, OFFERS_END) >= 0 && offer(link, request, answer);
+	return which != SESSION_RENEW || !request->publish || offer(link, request, answer);
 }
 
 static bool do_adopt(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)

@@ -77,6 +77,11 @@ static const char *const schema_steps[SCHEMA_VERSION] = {
 	"  PRIMARY KEY (component, term)\n"
 	") STRICT;\n"
 	"CREATE INDEX IF NOT EXISTS tenure_history_began ON tenure_history (began_at, term);\n",
+	// A row is written as a whole: the one that is renewed again and again stays short.
+	"CREATE TABLE IF NOT EXISTS tenure_offer (\n"
+	"  session TEXT PRIMARY KEY,\n"
+	"  offers TEXT NOT NULL\n"
+	") STRICT;\n",
 };
 
 // What later versions added to tables of step 1: SQLite has no "if not exists" for it.
@@ -86,7 +91,6 @@ static const struct {
 	const char *type;
 } schema_columns[] = {
 	{"tenure_store", "paused", "TEXT NOT NULL DEFAULT ''"},
-	{"tenure_session", "offers", "TEXT NOT NULL DEFAULT ''"},
 };
 
 // ---- statements ----
@@ -99,8 +103,9 @@ enum statement {
 	STORE,
 	SESSION_CREATE,
 	SESSION_RENEW,
-	SESSION_PUBLISH,
 	SESSION_DELETE,
+	OFFER,
+	OFFERS_END,
 	ADOPT,
 	MISSING,
 	RELEASE,
@@ -127,12 +132,13 @@ static const char *const statement_sql[STATEMENTS] = {
 	[COMMIT] = "COMMIT",
 	[DATA_VERSION] = "PRAGMA data_version",
 	[STORE] = "SELECT schema_version, 'sqlite/' || identity, incarnation, generation, paused FROM tenure_store",
-	[SESSION_CREATE] = "INSERT INTO tenure_session (id, node, seq, lease_ms, started_at, renewed_at, offers)"
-			   " VALUES (?1, ?3, 1, ?4, " SQL_NOW ", " SQL_NOW ", ?2) ON CONFLICT DO NOTHING",
+	[SESSION_CREATE] = "INSERT INTO tenure_session (id, node, seq, lease_ms, started_at, renewed_at)"
+			   " VALUES (?1, ?2, 1, ?3, " SQL_NOW ", " SQL_NOW ") ON CONFLICT DO NOTHING",
 	[SESSION_RENEW] = "UPDATE tenure_session SET seq = seq + 1, renewed_at = " SQL_NOW " WHERE id = ?1",
-	[SESSION_PUBLISH] =
-		"UPDATE tenure_session SET seq = seq + 1, renewed_at = " SQL_NOW ", offers = ?2 WHERE id = ?1",
+	[OFFER] = "INSERT INTO tenure_offer (session, offers) SELECT id, ?2 FROM tenure_session WHERE id = ?1"
+		  " ON CONFLICT (session) DO UPDATE SET offers = excluded.offers WHERE offers <> excluded.offers",
 	[SESSION_DELETE] = "DELETE FROM tenure_session WHERE id = ?1",
+	[OFFERS_END] = "DELETE FROM tenure_offer WHERE session NOT IN (SELECT id FROM tenure_session)",
 	[ADOPT] = "UPDATE tenure_store SET incarnation = ?1,"
 		  " generation = CASE WHEN " SQL_NOW_US " > max(generation, ?2) THEN " SQL_NOW_US
 		  " ELSE max(generation, ?2) + ?3 END WHERE incarnation <> ?1 OR generation < ?2",
@@ -174,6 +180,7 @@ static const char *const statement_sql[STATEMENTS] = {
 		   " ORDER BY renewed_at LIMIT ?1",
 	[CANDIDATES] =
 		"SELECT id, node, seq, lease_ms, " SQL_AGE("renewed_at", "1000000") ", offers FROM tenure_session"
+										    " JOIN tenure_offer ON session = id"
 										    " WHERE offers <> ''",
 	[HISTORY_OF_ONE] = SQL_PAST " WHERE component = ?1" SQL_NEWEST,
 	[HISTORY_OF_ALL] = SQL_PAST SQL_NEWEST,

@@ -206,9 +206,9 @@ START_TEST(test_wrong_version)
 {
 	set_up();
 	maria_sql(other, "UPDATE tenure_store SET schema_version = 9");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 9 found, 2 needed: run the tenured");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 9 found, 3 needed: run the tenured");
 	maria_sql(other, "UPDATE tenure_store SET schema_version = 0");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 2 needed: run tenurectl init");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 3 needed: run tenurectl init");
 	tear_down();
 }
 END_TEST
@@ -275,6 +275,10 @@ static const struct {
 	{"tenure_session", "INSERT"},
 	{"tenure_session", "UPDATE"},
 	{"tenure_session", "DELETE"},
+	{"tenure_offer", "SELECT"},
+	{"tenure_offer", "INSERT"},
+	{"tenure_offer", "UPDATE"},
+	{"tenure_offer", "DELETE"},
 	{"tenure_lease", "SELECT"},
 	{"tenure_lease", "INSERT"},
 	{"tenure_lease", "UPDATE"},
@@ -480,15 +484,14 @@ END_TEST
 
 static void downgrade(void)
 {
-	maria_sql(other, "DROP TABLE tenure_ask, tenure_history");
-	maria_sql(other, "ALTER TABLE tenure_session DROP COLUMN offers");
+	maria_sql(other, "DROP TABLE tenure_ask, tenure_history, tenure_offer");
 	maria_sql(other, "ALTER TABLE tenure_store DROP COLUMN paused");
 	maria_sql(other, "UPDATE tenure_store SET schema_version = 1");
 }
 
 static void assert_upgraded(void)
 {
-	ck_assert_str_eq(maria_sql(other, "SELECT schema_version FROM tenure_store"), "2");
+	ck_assert_str_eq(maria_sql(other, "SELECT schema_version FROM tenure_store"), "3");
 	const struct exchange_row *row = peer_row(&b, ENGINE);
 	ck_assert(uuid_equal(&row->holder, &a.session) && row->holder_alive);
 	ck_assert_uint_eq(row->term, 1);
@@ -507,7 +510,7 @@ START_TEST(test_upgrade_does_not_wait)
 	struct maria *holder = maria_connect(NULL);
 	maria_sql(holder, "USE `%s`", world.schema);
 	maria_sql(holder, "BEGIN");
-	maria_sql(holder, "SELECT COUNT(*) FROM tenure_session");
+	maria_sql(holder, "SELECT COUNT(*) FROM tenure_store");
 	ck_assert_int_lt(store_init_schema(world.driver, &world.config, text), 0);
 	ck_assert_msg(strstr(text, "a transaction holds the tables: try again"), "%s", text);
 	ck_assert_str_eq(maria_sql(other, "SELECT schema_version FROM tenure_store"), "1");
@@ -532,7 +535,7 @@ static void run_printed(void)
 	ck_assert_int_eq(pclose(client), 0);
 }
 
-// The printed way is the same one, from nothing, from version 1 and from version 2.
+// The printed way is the same one, from nothing and from version 1.
 START_TEST(test_printed_schema)
 {
 	char made[sizeof world.schema];
@@ -570,7 +573,7 @@ START_TEST(test_init_by_many)
 		ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
 		ck_assert_int_eq(status, 0);
 	}
-	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 2"), "1");
+	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 3"), "1");
 	world_done(&world);
 }
 END_TEST

@@ -128,6 +128,10 @@ START_TEST(test_offers_end_with_the_session)
 	peer_session(&a, EXCHANGE_SESSION_DELETE);
 	ck_assert_ptr_null(find_candidate(&c, &a.session, ENGINE));
 	ck_assert_ptr_nonnull(find_candidate(&c, &b.session, ENGINE));
+	// The next one leaves nothing of it behind.
+	a.session.byte[0] ^= 1;
+	offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
+	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_offer"), "2");
 	tear_down();
 }
 END_TEST
@@ -139,7 +143,7 @@ START_TEST(test_offers_of_unknown_components)
 	static const struct exchange_offer offers[] = {{.lease = ENGINE, .priority = 5}};
 	offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
 	world_sql(
-		&world, "UPDATE tenure_session SET offers = 'billing=7 engine=9 enginex=1 engin=1 nonsense counter=x'");
+		&world, "UPDATE tenure_offer SET offers = 'billing=7 engine=9 enginex=1 engin=1 nonsense counter=x'");
 	ck_assert_int_eq(priority_of(&b, &a.session, ENGINE), 9);
 	ck_assert_uint_eq(b.reply.candidate_count, 1);
 	tear_down();
@@ -795,12 +799,12 @@ END_TEST
 
 // ---- from schema version 1 ----
 
-// Takes away what version 2 has: what is left is version 1's.
+// Takes away what later versions have: what is left is version 1's.
 static void downgrade(void)
 {
 	world_sql(&world, "DROP TABLE tenure_ask");
 	world_sql(&world, "DROP TABLE tenure_history");
-	world_sql(&world, "ALTER TABLE tenure_session DROP COLUMN offers");
+	world_sql(&world, "DROP TABLE tenure_offer");
 	world_sql(&world, "ALTER TABLE tenure_store DROP COLUMN paused");
 	world_sql(&world, "UPDATE tenure_store SET schema_version = 1");
 }
@@ -846,7 +850,7 @@ START_TEST(test_upgrade)
 	expect_denied(&a, "run tenurectl init");
 	expect_denied(&c, "run tenurectl init");
 	init_by_many();
-	ck_assert_str_eq(world_sql(&world, "SELECT schema_version FROM tenure_store"), "2");
+	ck_assert_str_eq(world_sql(&world, "SELECT schema_version FROM tenure_store"), "3");
 
 	ck_assert(is_alive(&a));
 	const struct exchange_reply *reply = peer_report(&c);
@@ -869,7 +873,7 @@ START_TEST(test_upgrade)
 }
 END_TEST
 
-// All of version 2 is there after it.
+// All of the newest version is there after it.
 START_TEST(test_upgraded_schema)
 {
 	static const struct exchange_offer offers[] = {{.lease = ENGINE, .priority = 5}};
@@ -894,10 +898,10 @@ START_TEST(test_newer_version)
 	char text[EXCHANGE_TEXT_SIZE] = "";
 	set_up_leader((enum backend)_i);
 	world_sql(&world, "UPDATE tenure_store SET schema_version = %d", SCHEMA_VERSION + 1);
-	expect_denied(&a, "schema version 3 found, 2 needed: run the tenured that goes with it");
+	expect_denied(&a, "schema version 4 found, 3 needed: run the tenured that goes with it");
 	ck_assert_int_lt(store_init_schema(world.driver, &world.config, text), 0);
-	ck_assert_msg(strstr(text, "schema version 3 is newer than 2"), "%s", text);
-	ck_assert_str_eq(world_sql(&world, "SELECT schema_version FROM tenure_store"), "3");
+	ck_assert_msg(strstr(text, "schema version 4 is newer than 3"), "%s", text);
+	ck_assert_str_eq(world_sql(&world, "SELECT schema_version FROM tenure_store"), "4");
 	tear_down();
 }
 END_TEST

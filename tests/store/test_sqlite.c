@@ -158,12 +158,12 @@ START_TEST(test_wrong_version)
 	char text[EXCHANGE_TEXT_SIZE];
 	set_up();
 	world_sql(&world, "UPDATE tenure_store SET schema_version = 9");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 9 found, 2 needed: run the tenured");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 9 found, 3 needed: run the tenured");
 	expect(&b, look(&b), EXCHANGE_DENIED, "schema version 9 found");
 	ck_assert_int_lt(init(text), 0);
-	ck_assert_ptr_nonnull(strstr(text, "schema version 9 is newer than 2"));
+	ck_assert_ptr_nonnull(strstr(text, "schema version 9 is newer than 3"));
 	world_sql(&world, "UPDATE tenure_store SET schema_version = 0");
-	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 2 needed: run tenurectl init");
+	expect(&a, look(&a), EXCHANGE_DENIED, "schema version 0 found, 3 needed: run tenurectl init");
 	ck_assert_msg(init(text) == 0, "%s", text);
 	ck_assert_uint_eq(peer_row(&a, ENGINE)->term, 1);
 	world_sql(&world, "DELETE FROM tenure_store");
@@ -394,7 +394,7 @@ START_TEST(test_init_by_many)
 		ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
 		ck_assert_int_eq(status, 0);
 	}
-	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 2"), "1");
+	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_store WHERE schema_version = 3"), "1");
 	ck_assert_str_eq(world_sql(&world, "PRAGMA journal_mode"), "wal");
 	tear_down();
 }
@@ -451,7 +451,7 @@ START_TEST(test_print_schema)
 	set_up_empty();
 	char *script = print_schema();
 	ck_assert_int_eq(run_script(script), 0);
-	ck_assert_int_eq(run_script(script), 2);
+	ck_assert_int_eq(run_script(script), 1);
 	free(script);
 	world.server = peer_ok(&a, &(struct exchange_request){0})->server;
 	ck_assert_str_eq(a.reply.believed.text, world.server.text);
@@ -468,7 +468,7 @@ START_TEST(test_print_schema_upgrades)
 	set_up();
 	world_sql(&world, "DROP TABLE tenure_ask");
 	world_sql(&world, "DROP TABLE tenure_history");
-	world_sql(&world, "ALTER TABLE tenure_session DROP COLUMN offers");
+	world_sql(&world, "DROP TABLE tenure_offer");
 	world_sql(&world, "ALTER TABLE tenure_store DROP COLUMN paused");
 	world_sql(&world, "UPDATE tenure_store SET schema_version = 1");
 	char *script = print_schema();
@@ -614,7 +614,7 @@ START_TEST(test_nonsense_everywhere)
 	static const char *const columns[][2] = {
 		{"tenure_session", "node"},
 		{"tenure_session", "renewed_at"},
-		{"tenure_session", "offers"},
+		{"tenure_offer", "offers"},
 		{"tenure_session", "id"},
 		{"tenure_lease", "session"},
 		{"tenure_lease", "node"},

@@ -17,7 +17,7 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "tools" / "mariadb-server
 TOOL = ["sh", "-c", SCRIPT.read_text(), SCRIPT]
 # What interface.md says the daemons need, on each table.
 DML = "SELECT, INSERT, UPDATE, DELETE"
-TABLES = ("tenure_store", "tenure_session", "tenure_lease", "tenure_ask", "tenure_history")
+TABLES = ("tenure_store", "tenure_session", "tenure_lease", "tenure_ask", "tenure_history", "tenure_offer")
 
 
 def owner():

@@ -183,7 +183,7 @@ class ClosedTest(PostgresTest):
         replica = self.replica("a", store)
         store.sql("UPDATE tenure_store SET schema_version = 99")
         client = self.assert_closed([replica], "denied", "99")[0]
-        store.sql("UPDATE tenure_store SET schema_version = 2")
+        store.sql("UPDATE tenure_store SET schema_version = 3")
         client.wait("granted")
 
     def test_schema_sqlite(self):
@@ -198,7 +198,7 @@ class ClosedTest(PostgresTest):
         other = self.replica("b", store, init=False)
         waiting = self.assert_closed([other], "denied", "99")[0]
         with contextlib.closing(sqlite3.connect(store.path)) as database, database:
-            database.execute("UPDATE tenure_store SET schema_version = 2")
+            database.execute("UPDATE tenure_store SET schema_version = 3")
         client.close()
         waiting.wait("granted")
 

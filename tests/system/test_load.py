@@ -137,9 +137,10 @@ class LoadTest(SystemTest):
             offers = " ".join(f"stranger{number}=1" for number in range(ROWS))
             columns = [row[1] for row in database.execute("PRAGMA table_info(tenure_session)")]
             row = dict(zip(columns, database.execute("SELECT * FROM tenure_session").fetchone()))
-            row.update({"id": "0" * 8 + row["id"][8:], "node": "stranger", "offers": offers})
+            row.update({"id": "0" * 8 + row["id"][8:], "node": "stranger"})
             marks = ", ".join("?" * len(columns))
             database.execute(f"INSERT INTO tenure_session VALUES ({marks})", list(row.values()))
+            database.execute("INSERT INTO tenure_offer VALUES (?, ?)", (row["id"], offers))
             database.executemany(
                 "INSERT INTO tenure_lease (component, node, term, generation) VALUES (?, '', 1, 1)",
                 [(f"stranger{number}",) for number in range(ROWS)],

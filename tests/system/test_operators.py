@@ -27,7 +27,7 @@ class OperatorsTest(PostgresTest):
 
     def offered(self, count, component="engine"):
         """So many sessions' rows say that they would lead the component."""
-        sql = f"SELECT count(*) FROM tenure_session WHERE offers LIKE '%{component}=%'"
+        sql = f"SELECT count(*) FROM tenure_offer WHERE offers LIKE '%{component}=%'"
         until(lambda: int(self.store.sql(sql)) == count, f"{count} sessions offer {component}")
 
     def workers(self, replicas, component="engine", **options):

@@ -80,7 +80,7 @@ class TakeoverTest(PostgresTest):
         leader = self.client(replicas[0], "engine")
         leader.wait("granted")
         clients = [leader, *(self.client(replica, "engine") for replica in replicas[1:])]
-        offers = "SELECT count(*) FROM tenure_session WHERE offers LIKE '%engine=%'"
+        offers = "SELECT count(*) FROM tenure_offer WHERE offers LIKE '%engine=%'"
         until(lambda: int(store.sql(offers)) == len(clients), "all of them offer to lead")
         times = []
         for i, target in zip(range(TRANSFERS), itertools.cycle((1, 2, 0, 2, 1, 0))):
