@@ -609,7 +609,7 @@ bool pg_keep_statements(struct store_link *link, struct store_answer *answer)
 {
 	static const bool kept[STATEMENTS] = {
 		[SESSION_RENEW] = true, [SESSION_DELETE] = true, [RELEASE] = true, [REPORT_CHANGED] = true};
-	static const bool planned[STATEMENTS] = {[SESSION_DELETE] = true, [RELEASE] = true};
+	static const bool planned[STATEMENTS] = {[SESSION_RENEW] = true, [SESSION_DELETE] = true, [RELEASE] = true};
 	static const struct exchange_request nothing;
 	const struct exchange_request *request = link->call->request;
 	bool awaited = request->session_op != EXCHANGE_SESSION_RENEW || request->claim_count || request->release_count;
