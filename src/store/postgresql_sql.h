@@ -245,12 +245,12 @@ static const char sql_pause[] =
 #define REPORT_SESSIONS(offers, where) \
 	" UNION ALL (SELECT NULL, s.id, s.node, NULL, " SESSION_COLUMNS ", NULL, NULL, NULL, NULL, " offers \
 	" FROM @tenure_session s" where
-#define HOLDS_NOTHING "NOT EXISTS (SELECT FROM @tenure_lease l WHERE l.session = s.id)"
+#define HOLDS_NOTHING " WHERE NOT EXISTS (SELECT FROM @tenure_lease l WHERE l.session = s.id)"
+#define OFFERS_SOMETHING " JOIN @tenure_offer o ON o.session = s.id WHERE o.offers <> ''"
 #define REPORT_IDLE(strays, candidates) \
-	REPORT_SESSIONS("''", " WHERE " HOLDS_NOTHING) \
+	REPORT_SESSIONS("''", HOLDS_NOTHING) \
 	" ORDER BY s.renewed_at LIMIT " strays "::bigint)" REPORT_SESSIONS( \
-		"o.offers", " JOIN @tenure_offer o ON o.session = s.id WHERE o.offers <> ''") \
-	" ORDER BY s.renewed_at DESC LIMIT " candidates "::bigint)"
+		"o.offers", OFFERS_SOMETHING) " ORDER BY s.renewed_at DESC LIMIT " candidates "::bigint)"
 
 // $1 components, $2 $3 how many sessions that hold nothing, and that offer something
 static const char sql_report[] = REPORT_OF REPORT_ROWS

@@ -10,6 +10,7 @@ import time
 
 import network
 import processes
+import crash
 from crash import BEAT, ETCDCTL_ELECT_S, LEASE_S, LOOKS, START_S, TRIALS, WATCH_S, etcdctl_lock, rival, side_by_side
 from crash import tenure
 from databases import Clock
@@ -21,7 +22,7 @@ from zookeeper import ZooKeeper
 
 COPIES = 3  # of each election, each with a third of the trials: they need no processor, but time
 MANY = max(1, TRIALS // COPIES)
-FEW = max(1, MANY // 5)  # of what takes a minute
+PAIRS = COPIES * MANY  # of what takes a minute, each with one trial
 LATE_S = 2
 
 
@@ -303,11 +304,11 @@ class Watched:
             self.pair.start()
 
 
-def struck(servers, watched):
+def struck(servers, watched, trials, lease_s):
     """All of them, by what befalls their stores; from one thread, with which the servers would die."""
     for each in watched:
         each.pair.start()
-    for number in range(MANY):
+    for number in range(trials):
         for title, (strike, prepare) in STORES.items():
             settled(watched)
             if prepare:
@@ -315,13 +316,21 @@ def struck(servers, watched):
             begun_at = now()
             strike(servers, watched)
             ended_at = now()
-            time.sleep(LEASE_S + WATCH_S)
+            time.sleep(lease_s + WATCH_S)
             for each in watched:
                 each.note(title, begun_at, ended_at)
                 each.mend()
-        print(f"  the stores: {number + 1} of {MANY}", flush=True)
+        print(f"  the stores: {number + 1} of {trials}", flush=True)
     for each in watched:
         each.pair.kill()
+
+
+def started_anew(watched):
+    stuck = collections.Counter()
+    for each in watched:
+        stuck[each.name] += each.stuck
+    counts = ", ".join(f"{name} {count} times" for name, count in (+stuck).items())
+    return f" Started anew, for two went on working, or nobody worked any more: {counts or 'none'}."
 
 
 def elections(case, copy, etcd, keeper):
@@ -329,7 +338,6 @@ def elections(case, copy, etcd, keeper):
     server, url, where = case.server, "http://127.0.0.1:PORT", "127.0.0.1:PORT"
     wired = {"target": server.port, "trials": MANY}
     conninfo = server.conninfo(case.postgres().database, "postgres", "PORT")
-    long = {"lease_s": ETCDCTL_ELECT_S, "trials": FEW}
     every = ELECTORS + WIRES + BEARABLE
 
     def ours(name, worker, kinds, spared=0, **options):
@@ -352,8 +360,6 @@ def elections(case, copy, etcd, keeper):
     ], [
         ours(", the rivals' worker, guardian spared", BEAT, ELECTORS, spared=1),
         ours(", the rivals' worker, only the daemon", BEAT, ELECTORS, spared=2),
-        ours(f", {ETCDCTL_ELECT_S} s", LOOKS, ELECTORS + WIRES, **long),
-        theirs("`etcdctl elect`", "elect", url, ELECTORS + WIRES, target=etcd.client_port, **long),
     ]
 
 
@@ -375,36 +381,85 @@ def table(section, watched, title):
 
 def faults(case):
     with contextlib.ExitStack() as stack:
-        servers, short, long = [case.server], [], []
+        servers, all_faults, ours = [case.server], [], []
         for copy in range(COPIES):
             etcd = stack.enter_context(Etcd(case.directory / f"etcd{copy}"))
             keeper = stack.enter_context(ZooKeeper(case.directory / f"zookeeper{copy}"))
             servers += [etcd, keeper]
             those, others = elections(case, copy, etcd, keeper)
-            short, long = short + those, long + others
-        for number, node in enumerate(node for each in short for node in each.pair.nodes):
+            all_faults, ours = all_faults + those, ours + others
+        for number, node in enumerate(node for each in all_faults for node in each.pair.nodes):
             node.clock = Clock(case.directory / f"clock{number}")
             node.environment = node.clock.environment
-        side_by_side(Watched.run, short + long)
+        side_by_side(Watched.run, all_faults + ours)
         section = Section("faults", "the worker lives, and what is around it fails: ms without a worker, and with two")
         for kind in ELECTORS + WIRES + BEARABLE:
-            table(section, short + long, kind.TITLE)
+            table(section, all_faults + ours, kind.TITLE)
         print(section.text(), flush=True)  # should what follows not come to its end
-        struck(servers, short)
+        struck(servers, all_faults, MANY, LEASE_S)
     for title in STORES:
-        table(section, short, title)
-    stuck = collections.Counter()
-    for each in short + long:
-        stuck[each.name] += each.stuck
+        table(section, all_faults, title)
     section.say(
         f"A fault ends {WATCH_S:g} s after the other began to work, or, where nobody has to, after two leases; it is"
         f" watched for {WATCH_S:g} s more, the stores' for a lease more."
-        f" {MANY * COPIES} trials of each, {FEW * COPIES} at {ETCDCTL_ELECT_S} s; all"
-        " elections side by side, those of one kind on the same store. Without a fault a worker writes each 10 ms. The"
-        " worker of what was killed is killed at the fault's end, for nobody else does. `etcdctl` is linked to no libc,"
-        " so that nothing moves its clock. What a store forgets is what was committed since its leader before."
-        " Started anew, for two went on working, or nobody worked any more: "
-        + (", ".join(f"{name} {count} times" for name, count in (+stuck).items()) or "none")
-        + "."
+        f" {MANY * COPIES} trials of each; all elections side by side, those of one kind on the same store. Without a"
+        " fault a worker writes each 10 ms. The worker of what was killed is killed at the fault's end, for nobody else"
+        " does. `etcdctl` is linked to no libc, so that nothing moves its clock. What a store forgets is what was"
+        " committed since its leader before."
+        + started_anew(all_faults + ours)
+    )
+    return section
+
+
+# ---- what has a session of a minute ----
+
+
+class Whole(Watched):
+    """First all of a replica is killed, and frozen."""
+
+    def trial(self):
+        self.pair.struck()
+        super().trial()
+
+
+def as_one(watched, name):
+    """All pairs of one election."""
+    first, *others = [each.pair for each in watched if each.name == name]
+    first.name = name
+    for pair in others:
+        first.trials += pair.trials
+        first.never += pair.never
+        first.overlaps += pair.overlaps
+        for way, gaps in pair.gaps.items():
+            first.gaps[way] += gaps
+    return first
+
+
+def minutes(case, etcd):
+    """Pairs of ours, and of `etcdctl elect`."""
+    kinds = ELECTORS + WIRES + (Loss, Delay)
+    options = {"lease_s": ETCDCTL_ELECT_S, "trials": 1}
+    for number in range(PAIRS):
+        pair = tenure(case, f"Tenure, {number}", case.postgres(), LOOKS, target=case.server.port, **options)
+        yield Whole(pair, kinds)
+        where = "http://127.0.0.1:PORT"
+        pair = rival(case, f"`etcdctl elect`, {number}", "elect", where, target=etcd.client_port, **options)
+        for node in pair.nodes:
+            node.environment = {"ELECTION": str(number)}
+        yield Whole(pair, kinds)
+
+
+def elect(case):
+    with Etcd(case.directory / "etcd") as etcd:
+        watched = list(minutes(case, etcd))
+        side_by_side(Watched.run, watched)
+        struck([case.server, etcd], watched, 1, ETCDCTL_ELECT_S)
+    section = Section("elect", "the same of a lease of a minute: ms without a worker, and with two")
+    crash.table(section, [as_one(watched, name) for name in dict.fromkeys(each.name for each in watched)])
+    for title in [kind.TITLE for kind in ELECTORS + WIRES + (Loss, Delay)] + list(STORES):
+        table(section, watched, title)
+    section.say(
+        f"`etcdctl elect` has a session of {ETCDCTL_ELECT_S} s, which nobody can change. All as in crash and in faults,"
+        f" {PAIRS} pairs of each side by side, with one trial of each kind." + started_anew(watched)
     )
     return section

@@ -14,9 +14,9 @@ RESULTS = HERE / "RESULTS.md"
 HEAD = """\
 # Results
 
-Measured by `make bench`, each section by `make bench ONLY=` its name; "consistency" by the target of that name. A
-figure is a median with the smallest and the largest in brackets, and stands beside a rival or a floor that was measured
-in the same run. Sections of different processors are not to be compared; the oldest do not name theirs.
+Measured by `make bench`, each section by `make bench ONLY=` its name; "consistency" and "load" by the targets of those
+names. A figure is a median with the smallest and the largest in brackets, and stands beside a rival or a floor that was
+measured in the same run. Sections of different processors are not to be compared; the oldest do not name theirs.
 """
 
 

@@ -44,7 +44,7 @@ class Work:
 def etcd_elect(where, _lease_s, work):
     """A script around `etcdctl elect`, which says when it leads and ends with its session; that one has 60 s."""
     while True:
-        command = ["etcdctl", f"--endpoints={where}", "elect", "elected", str(os.getpid())]
+        command = ["etcdctl", f"--endpoints={where}", "elect", os.environ.get("ELECTION", "elected"), str(os.getpid())]
         with subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *command], stdout=subprocess.PIPE) as elect:
             if elect.stdout.readline():
                 work.start()

@@ -142,8 +142,7 @@ START_TEST(test_offers_of_unknown_components)
 	set_up((enum backend)_i);
 	static const struct exchange_offer offers[] = {{.lease = ENGINE, .priority = 5}};
 	offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
-	world_sql(
-		&world, "UPDATE tenure_offer SET offers = 'billing=7 engine=9 enginex=1 engin=1 nonsense counter=x'");
+	world_sql(&world, "UPDATE tenure_offer SET offers = 'billing=7 engine=9 enginex=1 engin=1 nonsense counter=x'");
 	ck_assert_int_eq(priority_of(&b, &a.session, ENGINE), 9);
 	ck_assert_uint_eq(b.reply.candidate_count, 1);
 	tear_down();

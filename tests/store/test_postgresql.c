@@ -676,7 +676,8 @@ static void grant_dml(const char *privileges)
 {
 	pg_sql(other, "GRANT USAGE ON SCHEMA \"%s\" TO " PG_PLAIN_USER, world.schema);
 	pg_sql(other,
-		"GRANT %s ON tenure_store, tenure_session, tenure_lease, tenure_ask, tenure_history, tenure_offer TO " PG_PLAIN_USER,
+		"GRANT %s ON tenure_store, tenure_session, tenure_lease, tenure_ask, tenure_history, tenure_offer"
+		" TO " PG_PLAIN_USER,
 		privileges);
 }
 
@@ -1216,7 +1217,8 @@ START_TEST(test_offers_are_written_once)
 		.offer_count = COUNT_OF(offers)};
 	char written[32];
 	set_up();
-	const char *when = "SELECT o.xmin FROM tenure_offer o JOIN tenure_session s ON s.id = o.session WHERE s.seq > 1";
+	const char *when = "SELECT o.xmin FROM tenure_offer o JOIN tenure_session s ON s.id = o.session"
+			   " WHERE s.seq > 1";
 	ck_assert(peer_ok(&a, &request)->session_alive);
 	snprintf(written, sizeof written, "%s", pg_sql(other, "%s", when));
 	ck_assert(peer_ok(&a, &request)->session_alive);

@@ -179,7 +179,7 @@ static const char *postgresql_sql(struct world *world, const char *sql)
 static void postgresql_done(struct world *world)
 {
 	struct pg *pg = world->sql ? world->sql : pg_connect(NULL);
-	// A peer that let go of its connection may have left a statement behind, which takes the tables in another order.
+	// A peer that let go of its connection may have left a statement there, which locks tables in another order.
 	pg_await(pg, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'client backend'"
 		     " AND state = 'active' AND pid <> pg_backend_pid())");
 	pg_sql(pg, "DROP SCHEMA IF EXISTS \"%s\" CASCADE", world->schema);

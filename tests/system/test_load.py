@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """As many observers as are served and every misbehaviour at once: memory bounded, workers told in time (S7, W17).
 
-With TENURE_LOAD=full in the environment, as `make load` has it, 100,000 connections are opened and closed.
+With TENURE_LOAD=full in the environment, as `make load` has it, 100,000 connections are opened and closed, and the
+figures go to tests/bench/RESULTS.md.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 
 import loader
 import processes
@@ -23,7 +25,8 @@ from replica import Memory
 
 COMPONENTS = 1000
 IDLE = 10_000
-CYCLES = 100_000 if os.environ.get("TENURE_LOAD") == "full" else 5000
+FULL = os.environ.get("TENURE_LOAD") == "full"
+CYCLES = 100_000 if FULL else 5000
 SERVED = 4096  # connections at a time, as tenured(8) says
 PROMPT_NS = 10_000_000
 # 4 kB for a line and as much for the rest of a connection; what is not read, up to two listings' worth for each.
@@ -72,10 +75,11 @@ class Prober:
 
 
 class LoadTest(SystemTest):
-    seconds = 900 if CYCLES == 100_000 else 120
+    seconds = 900 if FULL else 120
 
     def setUp(self):
         super().setUp()
+        self.begun, self.rows = (time.monotonic(), os.getloadavg()[0]), []
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         if hard < SERVED + 200:
             self.skipTest(f"only {hard} descriptors here")
@@ -86,9 +90,12 @@ class LoadTest(SystemTest):
         self.begun_at = now()
         while len(times) < PROBES or (process and not select.select([process.stdout], [], [], 0)[0]):
             times.append(prober.once())
-        self.figure_times(what, [took for took, _ in times])
+        found = self.figure_times(what, [took for took, _ in times])
         p99 = sorted(took - waited for took, waited in times)[int(len(times) * 0.99)]
         self.figure(f"    p99 {milliseconds(p99):.1f} ms without what the loop waited for a processor")
+        slow = found[int(len(found) * 0.99)]
+        told = found[len(found) // 2], slow, milliseconds(p99)
+        self.rows.append((what, len(found), *(f"{ms:.2f}" for ms in told)))
         if os.environ.get("TENURE_MODE") not in ("asan", "tsan"):
             self.assert_within(p99, PROMPT_NS, what)
         return process.stdout.readline().decode().strip() if process else None
@@ -125,6 +132,27 @@ class LoadTest(SystemTest):
         self.figure(f"{before.resident_kb} kB resident before, {growth} kB more with {full.descriptors} descriptors")
         if os.environ.get("TENURE_MODE") not in ("asan", "tsan"):
             self.assertLess(growth, GROWTH_KB)
+        if FULL:
+            memory = f"{before.resident_kb:,} kB resident before, {growth:,} kB more, of {GROWTH_KB:,} at most"
+            self.report(f"{memory}, with {full.descriptors:,} descriptors.", served)
+
+    def report(self, memory, served):
+        """Into tests/bench/RESULTS.md."""
+        sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
+        import results  # pylint: disable=import-outside-toplevel,import-error
+
+        section = results.Section("load", "every misbehaviour at once, and how soon a worker is told")
+        section.begun, section.load = self.begun
+        section.say(
+            f"`make load`. From a worker's yield to the grant of its next term, of a daemon with {COMPONENTS:,}"
+            f" components, ms. Of {IDLE:,} observers {served:,} are served, the others refused; beside them stay"
+            f" {loader.TRICKLING} who send a byte now and then, and {loader.DEAF} who never read; of those who come and"
+            " go every twentieth sends a line that is too long."
+        )
+        head = ("", "times", "median", "p99", "p99 without waits for a processor")
+        section.table(head, self.rows)
+        section.say(memory)
+        results.write([section], [])
 
     def test_rows_of_others(self):
         """R10: a database full of leases and offers that nobody here asked for costs neither memory nor the lease"""
