@@ -4,9 +4,10 @@
 // A driver carries a request out as these statements, in this order, each committed by itself (rule 13), the
 // whole in one round trip where the database can:
 //
-//   1. session  CREATE inserts the row (session, node, seq 1, lease_ms, offers); RENEW is `seq = seq + 1` by id alone
-//               (rule 11), and `offers` where `publish`; DELETE removes it. Where nothing is held (`holds`),
-//               nobody relies on a RENEW but the claims, and it may be of one transaction with them.
+//   1. session  CREATE inserts the row (session, node, seq 1, lease_ms); RENEW is `seq = seq + 1` by id alone (rule
+//               11); DELETE removes it. What it `offers` is beside it: of a CREATE, and of a RENEW where `publish`.
+//               Where nothing is held (`holds`), nobody relies on a RENEW but the claims, and it may be of one
+//               transaction with them.
 //   2. adopt    where `adopt`, and tenure_store has another incarnation (rule 3), or a generation below `highest_term`:
 //               it takes `incarnation`, and another generation, so that terms which this server has lost are not given
 //               again (rule 5). That is the server's Unix time in microseconds, for terms grow slower than that. Where

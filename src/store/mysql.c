@@ -26,26 +26,7 @@
 
 // ---- the exchange's statements ----
 
-// What a session offers has a row of its own: the one that is renewed again and again stays short, also in the log for
-// replicas. Nothing is written where it is the same, or where the session is gone.
-static void put_offers(struct store_link *link, const struct uuid *session, const char *offers)
-{
-	my_put_statement(link, WRITE, "INSERT INTO ~tenure_offer (session, offers) SELECT id, ");
-	my_put_name(link, offers);
-	my_put(link, " FROM ~tenure_session WHERE id = ");
-	my_put_uuid(link, session);
-	my_put(link, " ON DUPLICATE KEY UPDATE offers = VALUES(offers)");
-}
-
-static void put_end_of_session(struct store_link *link, enum kind kind, const struct uuid *session)
-{
-	my_put_statement(link, kind, "DELETE FROM ~tenure_session WHERE id = ");
-	my_put_uuid(link, session);
-	my_put_statement(link, WRITE, "DELETE FROM ~tenure_offer WHERE session = ");
-	my_put_uuid(link, session);
-}
-
-static void put_session(struct store_link *link, const struct exchange_request *request, const char *offers)
+static void put_session(struct store_link *link, const struct exchange_request *request)
 {
 	switch (request->session_op) {
 	case EXCHANGE_SESSION_CREATE:
@@ -58,17 +39,15 @@ static void put_session(struct store_link *link, const struct exchange_request *
 		my_put(link, ", 1, ");
 		my_put_number(link, request->lease_ms);
 		my_put(link, ", UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))");
-		put_offers(link, &request->session, offers);
 		return;
 	case EXCHANGE_SESSION_RENEW:
 		my_put_statement(link, SESSION,
 			"UPDATE ~tenure_session SET seq = seq + 1, renewed_at = UTC_TIMESTAMP(6) WHERE id = ");
 		my_put_uuid(link, &request->session);
-		if (request->publish)
-			put_offers(link, &request->session, offers);
 		return;
 	case EXCHANGE_SESSION_DELETE:
-		put_end_of_session(link, SESSION, &request->session);
+		my_put_statement(link, SESSION, "DELETE FROM ~tenure_session WHERE id = ");
+		my_put_uuid(link, &request->session);
 		return;
 	case EXCHANGE_SESSION_NONE:
 	default:
@@ -525,7 +504,8 @@ static bool put_decision(struct store_link *link, const struct exchange_request 
 	for (size_t i = 0; i < link->doomed_count; i++) {
 		if (!is_to_die(&link->doomed[i]))
 			continue;
-		put_end_of_session(link, WRITE, &link->doomed[i].id);
+		my_put_statement(link, WRITE, "DELETE FROM ~tenure_session WHERE id = ");
+		my_put_uuid(link, &link->doomed[i].id);
 		announced |= link->doomed[i].kill;
 	}
 	my_put_listing(link, &list_releases);
@@ -667,15 +647,14 @@ static bool change(struct store_link *link, const struct exchange_request *reque
 
 // One packet where nothing changes hands, which one server answers as a whole,
 // so that one look at it is enough.
-static bool talk_of(struct store_link *link, const struct exchange_request *request, struct store_answer *answer,
-	const char *offers)
+static bool talk_of(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
 {
 	bool changes = request->release_count || request->claim_count || request->sweep_count || request->ask ||
 		       request->pause != EXCHANGE_PAUSE_LEAVE;
 	collect(link, request);
 	if (!my_packet_new(link, answer))
 		return false;
-	put_session(link, request, offers);
+	put_session(link, request);
 	put_adopt(link, request);
 	my_put_listing(link, &list_missing);
 	if (changes)
@@ -684,15 +663,45 @@ static bool talk_of(struct store_link *link, const struct exchange_request *requ
 	return my_round_trip(link, answer);
 }
 
-static bool talk(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
+// What the session offers has a row of its own: the one that is renewed again and again stays short, also in the log
+// for replicas. Nothing is written where it is the same, or where the session is gone. Who begins takes away what one
+// session that ended has left.
+static void put_offers(struct store_link *link, const struct exchange_request *request, const char *offers)
+{
+	my_put_statement(link, OFFERED, "");
+	put_at_once(link, "INSERT INTO ~tenure_offer (session, offers) SELECT id, ");
+	my_put_name(link, offers);
+	my_put(link, " FROM ~tenure_session WHERE id = ");
+	my_put_uuid(link, &request->session);
+	my_put(link, " ON DUPLICATE KEY UPDATE offers = VALUES(offers)");
+	if (request->session_op != EXCHANGE_SESSION_CREATE)
+		return;
+	my_put_statement(link, OFFERED, sql_look_past_offers);
+	my_put_statement(link, OFFERED, "");
+	put_at_once(link, "DELETE FROM ~tenure_offer WHERE session = @tenure_past");
+}
+
+// By itself, and after all the rest, which does not depend on it.
+static bool say_offers(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
 {
 	static const struct error_class no_memory = {0, EXCHANGE_UNAVAILABLE, false, NULL};
 	char *offers = store_offers_text(request, link->names);
 	if (!offers)
 		return my_fail(link, answer, &no_memory, "no memory");
-	bool done = talk_of(link, request, answer, offers);
+	bool done = my_packet_new(link, answer);
+	if (done) {
+		put_offers(link, request, offers);
+		done = my_round_trip(link, answer);
+	}
 	free(offers);
-	return done;
+	return done || !link->failed;
+}
+
+static bool talk(struct store_link *link, const struct exchange_request *request, struct store_answer *answer)
+{
+	bool says = request->session_op == EXCHANGE_SESSION_CREATE ||
+		    (request->session_op == EXCHANGE_SESSION_RENEW && request->publish);
+	return talk_of(link, request, answer) && (!says || say_offers(link, request, answer));
 }
 
 static bool take_known(struct store_link *link, struct store_answer *answer)

@@ -126,7 +126,9 @@ bool my_fail_by_connection(struct store_link *link, struct store_answer *answer,
 	const struct error_class *class = my_classify(code);
 	// What is for people has nobody wait (rule 14): see change().
 	link->held = kind == PAST && code == LOCK_TIMEOUT;
-	if (link->held)
+	// Nor has what is said again a lease later.
+	bool later = kind == OFFERED && (code == LOCK_TIMEOUT || code == DEADLOCK);
+	if (link->held || later)
 		return false;
 	// Only a transaction that the server itself gave up is known not to have been
 	// committed.

@@ -39,6 +39,7 @@ enum kind {
 	PAST, // writes history
 	ASK,
 	COMMIT,
+	OFFERED, // writes what is offered
 	ROWS,
 	STRAYS,
 	CANDIDATES,

@@ -340,6 +340,7 @@ static bool take_result_row(struct store_link *link, struct store_answer *answer
 	case PAST:
 	case ASK:
 	case COMMIT:
+	case OFFERED:
 	default:
 		return true;
 	}

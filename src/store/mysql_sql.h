@@ -77,6 +77,10 @@ static const char sql_candidates[] = "SELECT s.id, s.node, s.seq, s.lease_ms,"
 				     " FROM ~tenure_session s JOIN ~tenure_offer o ON o.session = s.id"
 				     " WHERE o.offers <> ''";
 
+// One of those that ended sessions have left. It waits for nobody: a statement that looks for what to delete would.
+static const char sql_look_past_offers[] = "SELECT MIN(o.session) INTO @tenure_past FROM ~tenure_offer o"
+					   " LEFT JOIN ~tenure_session s ON s.id = o.session WHERE s.id IS NULL";
+
 static const char sql_history[] = "SELECT h.component, h.term, h.node,"
 				  " TIMESTAMPDIFF(MICROSECOND, '1970-01-01', h.began_at) DIV 1000,"
 				  " TIMESTAMPDIFF(MICROSECOND, '1970-01-01', h.ended_at) DIV 1000, h.reason"

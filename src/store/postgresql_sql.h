@@ -54,11 +54,14 @@ static const char sql_listen[] = "LISTEN " CHANNEL;
 static const char sql_look[] = "SELECT " INCARNATION ", NULL, NULL, pg_backend_pid()";
 
 // What a session offers has a row of its own: the one that is renewed again and again stays short. It is said again and
-// again too, and what is the same is not written anew: that of thousands of leases is long.
+// again too, and what is the same is not written anew: that of thousands of leases is long. Where somebody holds it
+// locked, it is written the next time.
 #define OFFERED \
-	" offered AS (INSERT INTO @tenure_offer (session, offers) SELECT $1::uuid, $2::text FROM me WHERE NOT EXISTS" \
-	" (SELECT FROM @tenure_offer o WHERE o.session = $1::uuid AND o.offers = $2::text)" \
-	" ON CONFLICT (session) DO UPDATE SET offers = excluded.offers) "
+	" other AS MATERIALIZED (SELECT o.session FROM @tenure_offer o WHERE o.session = $1::uuid" \
+	" AND o.offers <> $2::text FOR NO KEY UPDATE SKIP LOCKED)," \
+	" changed AS (UPDATE @tenure_offer o SET offers = $2::text FROM other WHERE o.session = other.session)," \
+	" added AS (INSERT INTO @tenure_offer (session, offers) SELECT $1::uuid, $2::text FROM me" \
+	" WHERE NOT EXISTS (SELECT FROM @tenure_offer o WHERE o.session = $1::uuid) ON CONFLICT DO NOTHING) "
 
 // $1 session, $2 offers, $3 node, $4 lease_ms. What ended sessions have offered goes when the next one begins.
 static const char sql_session_create[] =

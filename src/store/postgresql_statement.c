@@ -597,10 +597,15 @@ static bool keep(struct store_link *link, struct store_answer *answer, const boo
 bool pg_settle(struct store_link *link, struct store_answer *answer)
 {
 	static const bool kept[STATEMENTS] = {[CHANGE] = true};
-	// An empty change and ask tell whether the privileges are there, before they are needed (W23).
-	static const bool settle[STATEMENTS] = {
-		[SETTINGS] = true, [CHANGE] = true, [TRIM] = true, [ASK] = true, [LISTEN] = true};
-	static const bool settle_pooled[STATEMENTS] = {[CHANGE] = true, [TRIM] = true, [ASK] = true};
+	// An empty renewal, change and ask tell whether the privileges are there, before they are needed (W23).
+	static const bool settle[STATEMENTS] = {[SETTINGS] = true,
+		[SESSION_PUBLISH] = true,
+		[CHANGE] = true,
+		[TRIM] = true,
+		[ASK] = true,
+		[LISTEN] = true};
+	static const bool settle_pooled[STATEMENTS] = {
+		[SESSION_PUBLISH] = true, [CHANGE] = true, [TRIM] = true, [ASK] = true};
 	static const struct exchange_request nothing;
 	return keep(link, answer, kept) && pg_round_trip(link, &nothing, answer, link->pooled ? settle_pooled : settle);
 }

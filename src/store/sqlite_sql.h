@@ -178,10 +178,9 @@ static const char *const statement_sql[STATEMENTS] = {
 	[STRAYS] = "SELECT id, seq, lease_ms FROM tenure_session s"
 		   " WHERE NOT EXISTS (SELECT 1 FROM tenure_lease l WHERE l.session = s.id)"
 		   " ORDER BY renewed_at LIMIT ?1",
-	[CANDIDATES] =
-		"SELECT id, node, seq, lease_ms, " SQL_AGE("renewed_at", "1000000") ", offers FROM tenure_session"
-										    " JOIN tenure_offer ON session = id"
-										    " WHERE offers <> ''",
+	[CANDIDATES] = "SELECT s.id, s.node, s.seq, s.lease_ms, " SQL_AGE(
+		"s.renewed_at", "1000000") ", o.offers FROM tenure_session s"
+					   " JOIN tenure_offer o ON o.session = s.id WHERE o.offers <> ''",
 	[HISTORY_OF_ONE] = SQL_PAST " WHERE component = ?1" SQL_NEWEST,
 	[HISTORY_OF_ALL] = SQL_PAST SQL_NEWEST,
 };

@@ -145,6 +145,26 @@ START_TEST(test_lock_timeout)
 }
 END_TEST
 
+// Rule 14: a renewal does not depend on what is offered.
+START_TEST(test_somebody_holds_the_offers)
+{
+	static const struct exchange_offer offers[] = {{.lease = ENGINE, .priority = 5}};
+	const struct exchange_request request = {.session_op = EXCHANGE_SESSION_RENEW,
+		.publish = true,
+		.offers = offers,
+		.offer_count = COUNT_OF(offers)};
+	set_up();
+	maria_sql(other, "BEGIN");
+	maria_sql(other, "SELECT COUNT(*) FROM (SELECT 1 FROM tenure_offer FOR UPDATE) locked");
+	ck_assert(peer_ok(&a, &request)->session_alive);
+	maria_sql(other, "COMMIT");
+	ck_assert_str_eq(maria_sql(other, "SELECT COUNT(*) FROM tenure_offer WHERE offers <> ''"), "0");
+	ck_assert(peer_ok(&a, &request)->session_alive);
+	ck_assert_str_eq(maria_sql(other, "SELECT COUNT(*) FROM tenure_offer WHERE offers <> ''"), "1");
+	tear_down();
+}
+END_TEST
+
 // The same while it connects, when it tries whether it could write: the server is there.
 START_TEST(test_busy_when_connecting)
 {
@@ -606,10 +626,11 @@ END_TEST
 static Suite *mysql_suite(void)
 {
 	const TTest *const tests[] = {
-		test_number_after_a_write, test_lock_timeout, test_busy_when_connecting, test_locked_lease_is_skipped,
-		test_read_only, test_missing_table, test_wrong_version, test_killed_while_idle, test_missing_right,
-		test_locked_history, test_locked_ask, test_locked_store, test_pause_waits_for_claims,
-		test_poll_only_reads, test_upgrade_does_not_wait, test_printed_schema, test_init_by_many, test_fence,
+		test_number_after_a_write, test_somebody_holds_the_offers, test_lock_timeout, test_busy_when_connecting,
+		test_locked_lease_is_skipped, test_read_only, test_missing_table, test_wrong_version,
+		test_killed_while_idle, test_missing_right, test_locked_history, test_locked_ask, test_locked_store,
+		test_pause_waits_for_claims, test_poll_only_reads, test_upgrade_does_not_wait, test_printed_schema,
+		test_init_by_many, test_fence,
 		test_restarted_server, // last: the server is another one then
 	};
 	Suite *suite = suite_create("mysql");

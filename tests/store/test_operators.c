@@ -892,6 +892,25 @@ START_TEST(test_upgraded_schema)
 }
 END_TEST
 
+// Where what a session offers was in its own row.
+START_TEST(test_upgrade_from_2)
+{
+	static const struct exchange_offer offers[] = {{.lease = ENGINE, .priority = 5}};
+	set_up_leader((enum backend)_i);
+	world_sql(&world, "DROP TABLE tenure_offer");
+	world_sql(&world, "ALTER TABLE tenure_session ADD COLUMN offers TEXT NOT NULL DEFAULT ''");
+	world_sql(&world, "UPDATE tenure_session SET offers = 'engine=9'");
+	world_sql(&world, "UPDATE tenure_store SET schema_version = 2");
+	expect_denied(&a, "run tenurectl init");
+	init_by_many();
+	ck_assert_uint_eq(peer_row(&c, ENGINE)->term, 1);
+	ck_assert_ptr_null(find_candidate(&c, &a.session, ENGINE)); // before it says so anew
+	offer(&a, EXCHANGE_SESSION_RENEW, offers, COUNT_OF(offers));
+	ck_assert_int_eq(priority_of(&c, &a.session, ENGINE), 5);
+	tear_down();
+}
+END_TEST
+
 START_TEST(test_newer_version)
 {
 	char text[EXCHANGE_TEXT_SIZE] = "";
@@ -955,6 +974,7 @@ static Suite *operators_suite(void)
 		{test_history_stops_no_claim, no_history},
 		{test_upgrade, no_sql},
 		{test_upgraded_schema, no_sql},
+		{test_upgrade_from_2, no_sql},
 		{test_newer_version, no_sql},
 	};
 	Suite *suite = suite_create("operators");

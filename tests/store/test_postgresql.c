@@ -733,6 +733,9 @@ static const struct {
 	{"tenure_history", "INSERT"},
 	{"tenure_history", "UPDATE"},
 	{"tenure_history", "DELETE"},
+	{"tenure_offer", "SELECT"},
+	{"tenure_offer", "INSERT"},
+	{"tenure_offer", "UPDATE"},
 };
 
 // W23: as after an upgrade, where the new tables were granted to nobody. It is told which table it is about.
@@ -1230,10 +1233,30 @@ START_TEST(test_offers_are_written_once)
 }
 END_TEST
 
+// Rule 14: a renewal does not depend on it.
+START_TEST(test_somebody_holds_the_offers)
+{
+	static const struct exchange_offer offers[] = {{.lease = ENGINE, .priority = 5}};
+	const struct exchange_request request = {.session_op = EXCHANGE_SESSION_RENEW,
+		.publish = true,
+		.offers = offers,
+		.offer_count = COUNT_OF(offers)};
+	set_up();
+	pg_sql(other, "BEGIN; SELECT 1 FROM tenure_offer FOR UPDATE");
+	ck_assert(peer_ok(&a, &request)->session_alive);
+	pg_sql(other, "COMMIT");
+	ck_assert_str_eq(pg_sql(other, "SELECT count(*) FROM tenure_offer WHERE offers <> ''"), "0");
+	ck_assert(peer_ok(&a, &request)->session_alive);
+	ck_assert_str_eq(pg_sql(other, "SELECT count(*) FROM tenure_offer WHERE offers <> ''"), "1");
+	tear_down();
+}
+END_TEST
+
 static Suite *postgresql_suite(void)
 {
 	const TTest *const tests[] = {
 		test_offers_are_written_once,
+		test_somebody_holds_the_offers,
 		test_renewal_with_a_claim,
 		test_sqlstate_after_a_write,
 		test_lock_timeout,
