@@ -26,6 +26,13 @@ def prctl(option, value):
         raise OSError(ctypes.get_errno(), "prctl")
 
 
+def environment(user=None, given=None):
+    """What a program of that user is started with: where coverage is counted, its counts go elsewhere."""
+    others = os.environ.get("TENURE_COVERAGE_OF_OTHERS")
+    counts = {"GCOV_PREFIX": f"{others}/{user}"} if user and others else {}
+    return {**(given or os.environ), **counts}
+
+
 def spawn(command, user=None, group=None, **options):
     """A process that dies with the thread that calls this: one that lives as long as the tests do.
 
@@ -35,6 +42,7 @@ def spawn(command, user=None, group=None, **options):
     if user and os.getuid() == 0:
         guard += ["--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid)]
         guard += ["--groups", group] if group else ["--clear-groups"]
+        options["env"] = environment(user, options.get("env"))
     options.setdefault("stdin", subprocess.DEVNULL)
     # pylint: disable-next=consider-using-with
     return subprocess.Popen([*guard, "--", *map(str, command)], **options)

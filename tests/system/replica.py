@@ -242,6 +242,7 @@ class Replica:
         """Runs tenured with the configuration until it ends by itself; stdout and stderr as text."""
         return subprocess.run(
             [TENURED, "-c", self.config, *words],
+            env=processes.environment(options.get("user"), options.pop("env", None)),
             capture_output=True,
             text=True,
             check=False,
