@@ -48,7 +48,7 @@ static void set_up(void)
 	answers = true;
 	make_room(2);
 	ck_assert_int_eq(tables_new(&tables, 2, 8, &server), 0);
-	update.notes = notes;
+	update = (struct election_update){.notes = notes};
 	election_init(&election, &timing, timings, 2, &(struct election_room){leases, releases, claims, offers}, now);
 }
 
