@@ -345,6 +345,15 @@ class GaleraServer(Mariadb):
         except RuntimeError as error:
             return str(error).strip()
 
+    def read_only(self, on):
+        """A server that ends by itself meanwhile is not any more, and is begun again as any other."""
+        try:
+            super().read_only(on)
+        except RuntimeError as error:
+            if on:
+                raise
+            print(f"{self.name} ended by itself: {error}\n{self.log()[-6000:]}", flush=True)
+
     def log(self):
         return (self.server.directory / "log.err").read_text(encoding="utf-8", errors="replace")
 
