@@ -430,8 +430,9 @@ coverage:
 # What stands in for each program, whoever starts it. A log is of one process; its number is there twice, unless it was
 # only forked.
 UNDER := $(B)/valgrind
-VALGRIND := valgrind --verbose --vgdb=no --track-fds=yes --leak-check=full --errors-for-leak-kinds=none \
-	--error-exitcode=9 --suppressions=$(abspath tests/tools/valgrind.supp)
+# It runs one thread at a time, and one that never sleeps would keep the others from theirs.
+VALGRIND := valgrind --verbose --vgdb=no --fair-sched=try --track-fds=yes --leak-check=full \
+	--errors-for-leak-kinds=none --error-exitcode=9 --suppressions=$(abspath tests/tools/valgrind.supp)
 under = $(patsubst $(P)/%,$(UNDER)/%,$1)
 UNDER_PROGRAMS := $(call under,$(PROGRAMS) $(UNIT) $(STORE_TESTS) $(filter-out $(CLOCK),$(HELPERS)) \
 	$(EXAMPLES:%=$(P)/examples/%))
