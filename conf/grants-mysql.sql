@@ -3,8 +3,8 @@
 -- of the tables: mariadb tenure <grants-mysql.sql
 -- The accounts are there already: CREATE USER tenure@'%' IDENTIFIED BY '...', worker@'%' IDENTIFIED BY '...';
 
--- tenured. It renews and deletes sessions, claims and releases leases, and never deletes one; asks leaders to go; and
--- writes and trims the history.
+-- tenured. It renews and deletes sessions, claims and releases leases, and never deletes one; asks leaders to go;
+-- writes and trims the history; and keeps what sessions offer.
 GRANT SELECT, INSERT, UPDATE, DELETE ON tenure_session TO tenure@'%';
 GRANT SELECT, INSERT, UPDATE ON tenure_lease TO tenure@'%';
 GRANT SELECT, UPDATE ON tenure_store TO tenure@'%';

@@ -19,6 +19,12 @@ static void print_statement(struct store_link *link, const char *sql, const char
 	fputs(end, link->out);
 }
 
+static void print_all(struct store_link *link, const char *const *sql, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		print_statement(link, sql[i], ";\n");
+}
+
 // `sql`, as a text in quotes.
 static void print_quoted(struct store_link *link, const char *sql)
 {
@@ -43,8 +49,7 @@ static void print_quoted(struct store_link *link, const char *sql)
 static void print_step_1(struct store_link *link)
 {
 	FILE *out = link->out;
-	for (size_t i = 0; i < COUNT_OF(sql_init_1); i++)
-		print_statement(link, sql_init_1[i], ";\n");
+	print_all(link, sql_init_1, COUNT_OF(sql_init_1));
 	fputs("DELIMITER //\n", out);
 	print_statement(link, sql_init_fence, " //\nDELIMITER ;\n");
 	fputs("SET @tenure = IF(VERSION() LIKE '%MariaDB%', ", out);
@@ -60,8 +65,7 @@ static void print_step_1(struct store_link *link)
 static void print_step_2(struct store_link *link)
 {
 	FILE *out = link->out;
-	for (size_t i = 0; i < COUNT_OF(sql_init_2); i++)
-		print_statement(link, sql_init_2[i], ";\n");
+	print_all(link, sql_init_2, COUNT_OF(sql_init_2));
 	for (size_t i = 0; i < COUNT_OF(sql_init_added); i++) {
 		fprintf(out, "SET @tenure = IF((" SQL_INIT_COUNT ") > 0, 'DO 0',\n  ", sql_init_added[i].found_in,
 			sql_init_added[i].by, sql_init_added[i].name, sql_init_added[i].table);
@@ -69,12 +73,6 @@ static void print_step_2(struct store_link *link)
 		fputs(");\n" PRINT_EXECUTE, out);
 	}
 	print_statement(link, sql_init_version_2, ";\n");
-}
-
-static void print_step_3(struct store_link *link)
-{
-	for (size_t i = 0; i < COUNT_OF(sql_init_3); i++)
-		print_statement(link, sql_init_3[i], ";\n");
 }
 
 // For the command-line client of either vendor, whichever the server is of.
@@ -90,7 +88,7 @@ int my_print_schema(const struct store_config *config, FILE *out)
 	print_statement(&link, sql_init_patience, ";\n");
 	print_step_1(&link);
 	print_step_2(&link);
-	print_step_3(&link);
+	print_all(&link, sql_init_3, COUNT_OF(sql_init_3));
 	fputs("DO RELEASE_LOCK(" INIT_LOCK ");\n", out);
 	free(link.schema);
 	return ferror(out) ? -EIO : 0;

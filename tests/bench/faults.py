@@ -143,6 +143,9 @@ class Ahead:
 ELECTORS = (Frozen, Killed)
 WIRES = (Cut, RequestsCut, RepliesCut, Resets)
 BEARABLE = (Loss, Delay, Ahead)  # for as long as two leases; nobody has to follow
+EVERY = ELECTORS + WIRES + BEARABLE
+# A program that is linked to no libc asks the kernel for the time, where nothing moves it for one process.
+LINKED = tuple(kind for kind in EVERY if kind is not Ahead)
 
 
 # ---- what befalls all stores at once ----
@@ -338,22 +341,19 @@ def elections(case, copy, etcd, keeper):
     server, url, where = case.server, "http://127.0.0.1:PORT", "127.0.0.1:PORT"
     wired = {"target": server.port, "trials": MANY}
     conninfo = server.conninfo(case.postgres().database, "postgres", "PORT")
-    every = ELECTORS + WIRES + BEARABLE
 
     def ours(name, worker, kinds, spared=0, **options):
         pair = tenure(case, f"Tenure{name}, {copy}", case.postgres(), worker, **{**wired, **options})
         return Watched(pair, kinds, spared)
 
-    def theirs(name, kind, place, kinds=every, **options):
+    def theirs(name, kind, place, kinds=EVERY, **options):
         return Watched(rival(case, f"{name}, {copy}", kind, place, **{**wired, **options}), kinds)
 
-    # A program that is linked to no libc asks the kernel for the time, where nothing moves it for one process.
-    linked = tuple(kind for kind in every if kind is not Ahead)
     lock = etcdctl_lock(case, url, name=f"`etcdctl lock`, {copy}", target=etcd.client_port, trials=MANY)
     return [
-        ours("", LOOKS, every),
-        ours(", the rivals' worker", BEAT, every),
-        Watched(lock, linked),
+        ours("", LOOKS, EVERY),
+        ours(", the rivals' worker", BEAT, EVERY),
+        Watched(lock, LINKED),
         theirs("ZooKeeper, kazoo", "kazoo", where, target=keeper.port),
         theirs("JDBC lock, Spring's cadence", "jdbc", conninfo),
         theirs("`leader_leases`", "leader_leases", conninfo),
@@ -393,7 +393,7 @@ def faults(case):
             node.environment = node.clock.environment
         side_by_side(Watched.run, all_faults + ours)
         section = Section("faults", "the worker lives, and what is around it fails: ms without a worker, and with two")
-        for kind in ELECTORS + WIRES + BEARABLE:
+        for kind in EVERY:
             table(section, all_faults + ours, kind.TITLE)
         print(section.text(), flush=True)  # should what follows not come to its end
         struck(servers, all_faults, MANY, LEASE_S)
@@ -437,16 +437,15 @@ def as_one(watched, name):
 
 def minutes(case, etcd):
     """Pairs of ours, and of `etcdctl elect`."""
-    kinds = ELECTORS + WIRES + (Loss, Delay)
     options = {"lease_s": ETCDCTL_ELECT_S, "trials": 1}
     for number in range(PAIRS):
         pair = tenure(case, f"Tenure, {number}", case.postgres(), LOOKS, target=case.server.port, **options)
-        yield Whole(pair, kinds)
+        yield Whole(pair, LINKED)
         where = "http://127.0.0.1:PORT"
         pair = rival(case, f"`etcdctl elect`, {number}", "elect", where, target=etcd.client_port, **options)
         for node in pair.nodes:
             node.environment = {"ELECTION": str(number)}
-        yield Whole(pair, kinds)
+        yield Whole(pair, LINKED)
 
 
 def elect(case):
@@ -456,7 +455,7 @@ def elect(case):
         struck([case.server, etcd], watched, 1, ETCDCTL_ELECT_S)
     section = Section("elect", "the same of a lease of a minute: ms without a worker, and with two")
     crash.table(section, [as_one(watched, name) for name in dict.fromkeys(each.name for each in watched)])
-    for title in [kind.TITLE for kind in ELECTORS + WIRES + (Loss, Delay)] + list(STORES):
+    for title in [kind.TITLE for kind in LINKED] + list(STORES):
         table(section, watched, title)
     section.say(
         f"`etcdctl elect` has a session of {ETCDCTL_ELECT_S} s, which nobody can change. All as in crash and in faults,"

@@ -352,6 +352,7 @@ class GaleraServer(Mariadb):
         except RuntimeError as error:
             if on:
                 raise
+            self.server.process.wait(JOINED_S)  # it may be at it still; one that goes on would stay read-only
             print(f"{self.name} ended by itself: {error}\n{self.log()[-6000:]}", flush=True)
 
     def log(self):

@@ -149,17 +149,13 @@ END_TEST
 START_TEST(test_somebody_holds_the_offers)
 {
 	static const struct exchange_offer offers[] = {{.lease = ENGINE, .priority = 5}};
-	const struct exchange_request request = {.session_op = EXCHANGE_SESSION_RENEW,
-		.publish = true,
-		.offers = offers,
-		.offer_count = COUNT_OF(offers)};
 	set_up();
 	maria_sql(other, "BEGIN");
 	maria_sql(other, "SELECT COUNT(*) FROM (SELECT 1 FROM tenure_offer FOR UPDATE) locked");
-	ck_assert(peer_ok(&a, &request)->session_alive);
+	peer_offer(&a, EXCHANGE_SESSION_RENEW, offers, COUNT_OF(offers));
 	maria_sql(other, "COMMIT");
 	ck_assert_str_eq(maria_sql(other, "SELECT COUNT(*) FROM tenure_offer WHERE offers <> ''"), "0");
-	ck_assert(peer_ok(&a, &request)->session_alive);
+	peer_offer(&a, EXCHANGE_SESSION_RENEW, offers, COUNT_OF(offers));
 	ck_assert_str_eq(maria_sql(other, "SELECT COUNT(*) FROM tenure_offer WHERE offers <> ''"), "1");
 	tear_down();
 }

@@ -22,18 +22,6 @@ static const char *id_of(const struct peer *peer)
 
 // ---- what sessions offer ----
 
-static void offer(struct peer *peer, enum exchange_session_op op, const struct exchange_offer *offers, size_t count)
-{
-	ck_assert(peer_ok(peer,
-		&(struct exchange_request){
-			.session_op = op,
-			.publish = true,
-			.offers = offers,
-			.offer_count = count,
-		})
-			  ->session_alive);
-}
-
 static const struct exchange_candidate *find_candidate(struct peer *peer, const struct uuid *session, uint32_t lease)
 {
 	const struct exchange_reply *reply = peer_ok(peer, &(struct exchange_request){.candidates = true});
@@ -60,7 +48,7 @@ START_TEST(test_offers)
 	set_up((enum backend)_i);
 	static const struct exchange_offer offers[] = {
 		{.lease = COUNTER, .priority = -1000000}, {.lease = DISCOVERY, .priority = 1000000}};
-	offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
+	peer_offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
 	peer_session(&b, EXCHANGE_SESSION_CREATE);
 	is_alive(&a);
 	poll(NULL, 0, 50);
@@ -85,7 +73,7 @@ START_TEST(test_offers_only_where_asked)
 {
 	set_up((enum backend)_i);
 	static const struct exchange_offer offers[] = {{.lease = ENGINE, .priority = 5}};
-	offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
+	peer_offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
 	ck_assert_uint_eq(peer_report(&b)->candidate_count, 0);
 	ck_assert_uint_eq(peer_ok(&b, &(struct exchange_request){.strays = true})->candidate_count, 0);
 	tear_down();
@@ -105,11 +93,11 @@ START_TEST(test_publish)
 			    .session_op = EXCHANGE_SESSION_RENEW, .offers = second, .offer_count = COUNT_OF(second)});
 	ck_assert_int_eq(priority_of(&b, &a.session, ENGINE), 5);
 	ck_assert_ptr_null(find_candidate(&b, &a.session, COUNTER));
-	offer(&a, EXCHANGE_SESSION_RENEW, second, COUNT_OF(second));
+	peer_offer(&a, EXCHANGE_SESSION_RENEW, second, COUNT_OF(second));
 	ck_assert_int_eq(priority_of(&b, &a.session, ENGINE), 6);
 	ck_assert_int_eq(b.reply.offerers[0].seq, 3);
 	ck_assert_ptr_nonnull(find_candidate(&b, &a.session, COUNTER));
-	offer(&a, EXCHANGE_SESSION_RENEW, NULL, 0);
+	peer_offer(&a, EXCHANGE_SESSION_RENEW, NULL, 0);
 	ck_assert_ptr_null(find_candidate(&b, &a.session, ENGINE));
 	tear_down();
 }
@@ -119,8 +107,8 @@ START_TEST(test_offers_end_with_the_session)
 {
 	set_up((enum backend)_i);
 	static const struct exchange_offer offers[] = {{.lease = ENGINE, .priority = 5}};
-	offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
-	offer(&b, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
+	peer_offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
+	peer_offer(&b, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
 	ck_assert_uint_eq(peer_ok(&c, &(struct exchange_request){.candidates = true})->candidate_count, 2);
 	// Who leads offers it still.
 	ck_assert_uint_eq(peer_claim(&a, ENGINE), 1);
@@ -130,7 +118,7 @@ START_TEST(test_offers_end_with_the_session)
 	ck_assert_ptr_nonnull(find_candidate(&c, &b.session, ENGINE));
 	// The next one leaves nothing of it behind.
 	a.session.byte[0] ^= 1;
-	offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
+	peer_offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
 	ck_assert_str_eq(world_sql(&world, "SELECT count(*) FROM tenure_offer"), "2");
 	tear_down();
 }
@@ -141,7 +129,7 @@ START_TEST(test_offers_of_unknown_components)
 {
 	set_up((enum backend)_i);
 	static const struct exchange_offer offers[] = {{.lease = ENGINE, .priority = 5}};
-	offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
+	peer_offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
 	world_sql(&world, "UPDATE tenure_offer SET offers = 'billing=7 engine=9 enginex=1 engin=1 nonsense counter=x'");
 	ck_assert_int_eq(priority_of(&b, &a.session, ENGINE), 9);
 	ck_assert_uint_eq(b.reply.candidate_count, 1);
@@ -157,7 +145,7 @@ START_TEST(test_many_candidates)
 	set_up((enum backend)_i);
 	for (int i = 0; i < SESSIONS; i++) {
 		ck_assert_int_eq(uuid_random(&a.session), 0);
-		offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
+		peer_offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
 	}
 	const struct exchange_reply *reply = peer_ok(&b, &(struct exchange_request){.candidates = true});
 	ck_assert_uint_eq(reply->candidate_count, SESSIONS * COUNT_OF(offers));
@@ -788,7 +776,7 @@ START_TEST(test_memory_keeps_none)
 {
 	set_up(MEMORY);
 	static const struct exchange_offer offers[] = {{.lease = ENGINE, .priority = 5}};
-	offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
+	peer_offer(&a, EXCHANGE_SESSION_CREATE, offers, COUNT_OF(offers));
 	serve(&a, ENGINE);
 	ck_assert_uint_eq(history(&a, EXCHANGE_EVERY_LEASE, 10)->past_count, 0);
 	ck_assert_uint_eq(peer_ok(&a, &(struct exchange_request){.candidates = true})->candidate_count, 0);
@@ -879,7 +867,7 @@ START_TEST(test_upgraded_schema)
 	set_up_leader((enum backend)_i);
 	downgrade();
 	init_by_many();
-	offer(&a, EXCHANGE_SESSION_RENEW, offers, COUNT_OF(offers));
+	peer_offer(&a, EXCHANGE_SESSION_RENEW, offers, COUNT_OF(offers));
 	ck_assert_ptr_nonnull(find_candidate(&c, &a.session, ENGINE));
 	ck_assert(ask(&c, ENGINE, 1, &b.session, 1));
 	ck_assert(peer_row(&a, ENGINE)->asked);
@@ -905,7 +893,7 @@ START_TEST(test_upgrade_from_2)
 	init_by_many();
 	ck_assert_uint_eq(peer_row(&c, ENGINE)->term, 1);
 	ck_assert_ptr_null(find_candidate(&c, &a.session, ENGINE)); // before it says so anew
-	offer(&a, EXCHANGE_SESSION_RENEW, offers, COUNT_OF(offers));
+	peer_offer(&a, EXCHANGE_SESSION_RENEW, offers, COUNT_OF(offers));
 	ck_assert_int_eq(priority_of(&c, &a.session, ENGINE), 5);
 	tear_down();
 }

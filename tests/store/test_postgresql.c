@@ -974,7 +974,10 @@ START_TEST(test_upgrade_waits_for_a_reader)
 		_exit(store_init_schema(world.driver, &world.config, text) == 0 ? 0 : 1);
 	struct pg *leader = pg_connect(NULL);
 	pg_await(leader, "EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock')");
-	pg_sql(leader, "SET lock_timeout = '1s'; UPDATE \"%s\".tenure_session SET seq = seq + 1", world.schema);
+	pg_sql(leader,
+		"SET search_path = \"%s\"; SET lock_timeout = '1s'; UPDATE tenure_session SET seq = seq + 1"
+		" WHERE EXISTS (SELECT FROM tenure_store)",
+		world.schema);
 	int status;
 	pg_sql(other, "COMMIT");
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -1214,20 +1217,15 @@ END_TEST
 START_TEST(test_offers_are_written_once)
 {
 	static const struct exchange_offer offers[] = {{.lease = ENGINE, .priority = 5}};
-	struct exchange_request request = {.session_op = EXCHANGE_SESSION_RENEW,
-		.publish = true,
-		.offers = offers,
-		.offer_count = COUNT_OF(offers)};
 	char written[32];
 	set_up();
 	const char *when = "SELECT o.xmin FROM tenure_offer o JOIN tenure_session s ON s.id = o.session"
 			   " WHERE s.seq > 1";
-	ck_assert(peer_ok(&a, &request)->session_alive);
+	peer_offer(&a, EXCHANGE_SESSION_RENEW, offers, COUNT_OF(offers));
 	snprintf(written, sizeof written, "%s", pg_sql(other, "%s", when));
-	ck_assert(peer_ok(&a, &request)->session_alive);
+	peer_offer(&a, EXCHANGE_SESSION_RENEW, offers, COUNT_OF(offers));
 	ck_assert_str_eq(pg_sql(other, "%s", when), written);
-	request.offer_count = 0;
-	ck_assert(peer_ok(&a, &request)->session_alive);
+	peer_offer(&a, EXCHANGE_SESSION_RENEW, NULL, 0);
 	ck_assert_str_ne(pg_sql(other, "%s", when), written);
 	tear_down();
 }
@@ -1237,16 +1235,12 @@ END_TEST
 START_TEST(test_somebody_holds_the_offers)
 {
 	static const struct exchange_offer offers[] = {{.lease = ENGINE, .priority = 5}};
-	const struct exchange_request request = {.session_op = EXCHANGE_SESSION_RENEW,
-		.publish = true,
-		.offers = offers,
-		.offer_count = COUNT_OF(offers)};
 	set_up();
 	pg_sql(other, "BEGIN; SELECT 1 FROM tenure_offer FOR UPDATE");
-	ck_assert(peer_ok(&a, &request)->session_alive);
+	peer_offer(&a, EXCHANGE_SESSION_RENEW, offers, COUNT_OF(offers));
 	pg_sql(other, "COMMIT");
 	ck_assert_str_eq(pg_sql(other, "SELECT count(*) FROM tenure_offer WHERE offers <> ''"), "0");
-	ck_assert(peer_ok(&a, &request)->session_alive);
+	peer_offer(&a, EXCHANGE_SESSION_RENEW, offers, COUNT_OF(offers));
 	ck_assert_str_eq(pg_sql(other, "SELECT count(*) FROM tenure_offer WHERE offers <> ''"), "1");
 	tear_down();
 }

@@ -324,6 +324,13 @@ const struct exchange_reply *peer_ok(struct peer *peer, const struct exchange_re
 	return &peer->reply;
 }
 
+void peer_offer(struct peer *peer, enum exchange_session_op op, const struct exchange_offer *offers, size_t count)
+{
+	const struct exchange_request request = {
+		.session_op = op, .publish = true, .offers = offers, .offer_count = count};
+	ck_assert(peer_ok(peer, &request)->session_alive);
+}
+
 const struct exchange_reply *peer_session(struct peer *peer, enum exchange_session_op op)
 {
 	return peer_ok(peer, &(struct exchange_request){.session_op = op});

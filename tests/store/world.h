@@ -80,6 +80,8 @@ enum exchange_outcome peer_exchange(struct peer *peer, const struct exchange_req
 // The same, and the outcome has to be EXCHANGE_OK.
 const struct exchange_reply *peer_ok(struct peer *peer, const struct exchange_request *request);
 const struct exchange_reply *peer_session(struct peer *peer, enum exchange_session_op op);
+// Created or renewed, with what it offers.
+void peer_offer(struct peer *peer, enum exchange_session_op op, const struct exchange_offer *offers, size_t count);
 const struct exchange_reply *peer_report(struct peer *peer);
 const struct exchange_row *peer_row(struct peer *peer, uint32_t lease);
 // The claim of what was seen last, kills included; the term, or 0.

@@ -18,7 +18,6 @@ STARTS = 7
 GRANTED_WITHIN_NS = 200_000_000
 
 
-
 def keepalives_s(port):
     """Until when the server asks whether anybody is there, by the kernel, of each connection; 0: it waits for less."""
     with open("/proc/net/tcp", encoding="ascii") as table:
@@ -128,7 +127,6 @@ class StartTest(PostgresTest):
         status = (pathlib.Path("/proc") / str(replica.pid) / "status").read_text()
         return replica, nice, int(re.search(r"^VmLck:\s*(\d+) kB", status, re.M)[1])
 
-    @unittest.skipUnless(os.getuid() == 0, "only root may")
     def test_keepalives(self):
         """A server that hears no more of a daemon gives up, and what it had locked, in seconds and not in hours"""
         port, store = self.server.port, self.postgres()
@@ -137,6 +135,7 @@ class StartTest(PostgresTest):
         self.client(replica, "engine").wait("granted")
         until(lambda: all(0 < left < 5 for left in keepalives_s(port)), "the server is about to ask")
 
+    @unittest.skipUnless(os.getuid() == 0, "only root may")
     def test_urgent(self):
         """W8: urgent = yes: no thread of it gives way, and its memory is locked"""
         replica, nice, locked_kb = self.urgent()
