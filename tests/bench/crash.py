@@ -29,7 +29,7 @@ TRIALS = int(os.environ.get("TRIALS", "10"))
 LEASE_S = 5
 FIXED_S = 15  # River and Vault have no option for it
 SOME = max(1, TRIALS // 2)  # trials of what has a lease as long as that
-ETCDCTL_ELECT_S = 60  # nor has it: see faults.py
+ETCDCTL_ELECT_S = 60  # nor has it: see elect.py
 START_S = 60  # for the first leader, and for one that was killed to be a candidate again
 WATCH_S = 2.0  # for two that work, after the one that stood still goes on
 LATEST = 60_000  # beats that are kept, two minutes of them
@@ -98,8 +98,13 @@ class Node:
         """The pids, parents first."""
         return [pid for process in self.processes for pid in [process.pid, *processes.descendants(process.pid)]]
 
+    def workers(self):
+        """Also those whom what elected them has left behind."""
+        names = {os.path.basename(command[0]) for command in (BEAT, LOOKS)}
+        return [pid for pid in {pid for _, pid in self.read()} if processes.program(pid) in names]
+
     def kill(self):
-        victims = self.whole()
+        victims = self.whole() + self.workers()
         for pid in victims:
             processes.send(pid, processes.signal.SIGKILL)
         for process in self.processes:

@@ -40,6 +40,14 @@ class Etcd:
         self.process.kill()
         self.process.wait()
 
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+    def read_only(self, on):
+        """As one that has used up its space; leases are renewed all the same."""
+        self.call("maintenance/alarm", {"action": "ACTIVATE" if on else "DEACTIVATE", "alarm": "NOSPACE"})
+
     def wait_up(self):
         end = time.monotonic() + 20
         while True:

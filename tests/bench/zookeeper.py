@@ -18,8 +18,8 @@ LONGEST_MS = 120_000  # by itself it would be for twenty at most
 
 
 class ZooKeeper:
-    def __init__(self, directory):
-        self.data = directory
+    def __init__(self, directory, prefix=()):
+        self.data, self.prefix = directory, prefix
         self.port = free_port()
         self.where = f"127.0.0.1:{self.port}"
         self.process = None
@@ -35,7 +35,7 @@ class ZooKeeper:
         return self
 
     def start(self):
-        command = ["java", "-Xmx128m", "-cp", CLASSES, MAIN, self.data / "zoo.cfg"]
+        command = [*self.prefix, "java", "-Xmx128m", "-cp", CLASSES, MAIN, self.data / "zoo.cfg"]
         self.process = processes.spawn(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 60
         while not self.is_up():
@@ -45,6 +45,10 @@ class ZooKeeper:
 
     def __exit__(self, *_):
         self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
         self.process.wait()
 
     def is_up(self):

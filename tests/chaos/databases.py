@@ -197,8 +197,7 @@ class Postgresql(Server):
         self.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'tenure'")
 
     def read_only(self, on):
-        self.sql(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if on else 'off'}")
-        self.sql("SELECT pg_reload_conf()")
+        self.server.read_only(on)
 
     def few_connections(self, on):
         self.sql(f"ALTER ROLE tenure CONNECTION LIMIT {2 if on else -1}")

@@ -121,11 +121,6 @@ def limited(kind, amount):
     return begin
 
 
-def address_space(pid):
-    with open(f"/proc/{pid}/statm", encoding="ascii") as sizes:
-        return int(sizes.read().split()[0]) * resource.getpagesize()
-
-
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd")) - 1
 
@@ -223,7 +218,7 @@ TABLE = (
     Fault("replies cut", 3, wire("cut_replies"), "node"),
     Fault("wall clock moved", 3, clock_moved, "node", NOTHING),
     Fault("descriptors exhausted", 2, limited(resource.RLIMIT_NOFILE, descriptors), "node"),
-    Fault("memory exhausted", 2, limited(resource.RLIMIT_AS, address_space), "node"),
+    Fault("memory exhausted", 2, limited(resource.RLIMIT_AS, processes.address_space), "node"),
     Fault("runtime disk full", 2, runtime_disk_full, "node"),
     Fault("database killed", 2, db_killed, "db", TWO_LEASES),
     Fault("database restarted", 2, db_restarted, "db", TWO_LEASES, True),

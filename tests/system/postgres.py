@@ -174,6 +174,12 @@ class PostgreSQL:
             raise RuntimeError(result.stderr)
         return result.stdout.strip()
 
+    def read_only(self, on):
+        self.sql(
+            f"SET default_transaction_read_only = off;\nALTER SYSTEM SET default_transaction_read_only = {on};\n"
+            "SELECT pg_reload_conf()"
+        )
+
     def session(self, database=USER, user=USER):
         """A psql that stays, to keep a transaction open in."""
         return Psql(self.psql(database, user))

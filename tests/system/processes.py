@@ -139,6 +139,12 @@ def usage(pid):
     )
 
 
+def address_space(pid):
+    """Its size in bytes."""
+    pages = pathlib.Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[0]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 def _kill_below():
     """Everything that descends from us, also what is stopped or forks meanwhile."""
     while victims := [pid for pid in descendants(os.getpid()) if is_running(pid)]:

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong with all stores at once while the workers live: PostgreSQL, etcd and ZooKeeper."""
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import shutil
+import time
+import typing
+
+import network
+import processes
+from crash import LEASE_S, WATCH_S, side_by_side
+from databases import Clock, Disk
+from etcd import Etcd
+from events import now
+from faults import COPIES, MANY, elections
+from postgres import PostgreSQL
+from results import Section
+from watched import settled, started_anew, table
+from zookeeper import ZooKeeper
+
+LASTS_S = 2 * LEASE_S
+DISK_SIZE = "1g"
+FEW, ENOUGH = 3, 1000  # descriptors; fewer it has open already
+
+
+class Stores:
+    """The servers, each with its data on a small disk and with a clock of its own; they end with the stack."""
+
+    def __init__(self, case, stack):
+        self.case, self.stack = case, stack
+        self.all = []
+        self.numbers = itertools.count()
+
+    def add(self, make):
+        name = self.case.directory / f"store{next(self.numbers)}"
+        disk, clock = Disk(name, DISK_SIZE), Clock(name.with_suffix(".clock"))
+        self.stack.callback(network.run, "umount", "--lazy", str(name))
+        server = make(name / "of-it", clock.prefix)
+        server.disk, server.clock, server.copy = disk, clock, name.with_suffix(".copy")
+        self.all.append(server)
+        return server
+
+    def postgresql(self, settings):
+        def make(path, prefix):
+            server = PostgreSQL(path, **settings)
+            server.prefix = prefix
+            self.stack.callback(server.stop, processes.signal.SIGQUIT)
+            return server.start()
+
+        return self.add(make)
+
+    def etcd(self):
+        return self.add(lambda path, _: self.stack.enter_context(Etcd(path)))
+
+    def zookeeper(self):
+        return self.add(lambda path, prefix: self.stack.enter_context(ZooKeeper(path, prefix)))
+
+
+# ---- what befalls them: begun and ended ----
+
+
+def pids(server):
+    return [server.process.pid, *processes.descendants(server.process.pid)]
+
+
+def kill(servers):
+    for server in servers:
+        for pid in pids(server):
+            processes.send(pid, processes.signal.SIGKILL)
+        server.process.wait()
+
+
+def start(servers):
+    for server in servers:
+        server.start()
+
+
+def killed(servers, _):
+    kill(servers)
+    start(servers)
+
+
+def restarted(servers, _):
+    for server in servers:
+        server.stop()
+        server.start()
+
+
+def frozen(servers, _):
+    for server in servers:
+        processes.freeze(server.process.pid)
+    time.sleep(LASTS_S)
+    for server in servers:
+        processes.thaw(server.process.pid)
+
+
+def came_back(servers, _):
+    kill(servers)
+    for server in servers:
+        shutil.rmtree(server.data)
+        network.run("cp", "-a", str(server.copy), str(server.data))
+    start(servers)
+
+
+def before_coming_back(servers, watched):
+    """A copy as of a power failure at this moment; then each has another leader, of whom the copy knows nothing."""
+    for server in servers:
+        processes.freeze(server.process.pid)
+        shutil.rmtree(server.copy, ignore_errors=True)
+        network.run("cp", "-a", str(server.data), str(server.copy))
+        processes.thaw(server.process.pid)
+    pairs, since = settled(watched), now()
+    for leader, _ in pairs:
+        leader.kill()
+    followed = side_by_side(lambda each, pair: each.pair.successor(pair[1], since), watched, pairs)
+    for each, (leader, _), at in zip(watched, pairs, followed):
+        leader.start()
+        if not at:
+            each.start_anew("nobody followed")
+    settled(watched)
+
+
+def read_only(servers, _):
+    able = [server for server in servers if hasattr(server, "read_only")]
+    for server in able:
+        server.read_only(True)
+    time.sleep(LASTS_S)
+    for server in able:
+        server.read_only(False)
+
+
+def limit(server, descriptors):
+    """As whom it runs as, who may in any container."""
+    pid, owner = server.process.pid, os.stat(f"/proc/{server.process.pid}")
+    as_owner = ["setpriv", f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--clear-groups", "--"]
+    network.run(*as_owner, "prlimit", f"--pid={pid}", f"--nofile={descriptors}:")
+
+
+def refusing(servers, watched):
+    """What they would accept connections with is used up."""
+    for server in servers:
+        limit(server, FEW)
+    for node in (node for each in watched for node in each.pair.nodes):
+        node.wire.cut()
+    time.sleep(LASTS_S)
+    for server in servers:
+        if server.process.poll() is None:
+            limit(server, ENOUGH)
+        else:
+            server.start()
+
+
+def full(servers, _):
+    for server in servers:
+        server.disk.fill()
+    time.sleep(LASTS_S)
+    for server in servers:
+        server.disk.clear()
+    start(server for server in servers if server.process.poll() is not None)
+
+
+def ahead(servers, _):
+    for server in servers:
+        server.clock.move(1)
+    time.sleep(LASTS_S)
+    for server in servers:
+        server.clock.move(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Strike:
+    title: str
+    strike: typing.Callable  # (servers, watched); returns when it is over
+    prepare: typing.Callable | None = None
+    spares: tuple = ()  # whose store it does not befall
+
+
+NO_MODE = ("ZooKeeper, kazoo",)
+NO_LIBC = ("`etcdctl lock`", "`etcdctl elect`")
+STRIKES = (
+    Strike("the store is killed, and started again", killed),
+    Strike("the store is stopped in order, and started again", restarted),
+    Strike(f"the store is frozen for {LASTS_S} s", frozen),
+    Strike("the store comes back as it was before its leader led", came_back, before_coming_back),
+    Strike(f"the store is read-only for {LASTS_S} s", read_only, spares=NO_MODE),
+    Strike(f"the store loses its connections, and accepts none for {LASTS_S} s", refusing),
+    Strike(f"the store's disk is full for {LASTS_S} s", full),
+    Strike(f"the store's wall clock is an hour ahead for {LASTS_S} s", ahead, spares=NO_LIBC),
+)
+
+
+def struck(servers, watched, trials, lease_s):
+    """All of them, by what befalls their stores; from one thread, with which the servers would die."""
+    for each in watched:
+        each.pair.start()
+    for number in range(trials):
+        for kind in STRIKES:
+            settled(watched)
+            if kind.prepare:
+                kind.prepare(servers, watched)
+            begun_at = now()
+            kind.strike(servers, watched)
+            ended_at = now()
+            time.sleep(lease_s + WATCH_S)
+            for each in watched:
+                if each.name not in kind.spares:
+                    each.note(kind.title, begun_at, ended_at)
+                each.mend()
+        print(f"  the stores: {number + 1} of {trials}", flush=True)
+    for each in watched:
+        each.pair.kill()
+
+
+def stores(case):
+    with contextlib.ExitStack() as stack:
+        servers = Stores(case, stack)
+        case.server = servers.postgresql(case.server.settings)
+        watched = []
+        for copy in range(COPIES):
+            watched += elections(case, copy, servers.etcd(), servers.zookeeper(), ())
+        struck(servers.all, watched, MANY, LEASE_S)
+    section = Section("stores", "the worker lives, and its store fails: ms without a worker, and with two")
+    for kind in STRIKES:
+        table(section, watched, kind.title)
+    section.say(
+        f"Watched for a lease and {WATCH_S:g} s more. {MANY * COPIES} trials of each; all elections side by side, those"
+        " of one kind on the same store, which is on a small disk in memory. What a store forgets is what was committed"
+        " since its leader before. A single ZooKeeper has no way to be read-only, and nothing moves etcd's clock, which"
+        " is linked to no libc." + started_anew(watched)
+    )
+    return section
