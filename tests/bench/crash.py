@@ -100,8 +100,7 @@ class Node:
 
     def workers(self):
         """Also those whom what elected them has left behind."""
-        names = {os.path.basename(command[0]) for command in (BEAT, LOOKS)}
-        return [pid for pid in {pid for _, pid in self.read()} if processes.program(pid) in names]
+        return [pid for pid in {pid for _, pid in self.read()} if str(self.beats) in processes.arguments(pid)]
 
     def kill(self):
         victims = self.whole() + self.workers()

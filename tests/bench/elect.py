@@ -4,11 +4,11 @@
 import contextlib
 
 import crash
-from crash import ETCDCTL_ELECT_S, LOOKS, rival, side_by_side, tenure
+from crash import ETCDCTL_ELECT_S, LOOKS, WATCH_S, rival, side_by_side, tenure
 from faults import COPIES, LINKED, MANY
 from results import Section
 from stores import STRIKES, Stores, struck
-from watched import Watched, started_anew, table
+from watched import Watched, never_two, started_anew, table
 
 PAIRS = COPIES * MANY  # each with one trial
 
@@ -56,10 +56,13 @@ def elect(case):
         struck(servers.all, watched, 1, ETCDCTL_ELECT_S)
     section = Section("elect", "the same of a lease of a minute: ms without a worker, and with two")
     crash.table(section, [as_one(watched, name) for name in dict.fromkeys(each.name for each in watched)])
-    for title in [kind.TITLE for kind in LINKED] + [kind.title for kind in STRIKES]:
-        table(section, watched, title)
+    for kind in LINKED:
+        table(section, watched, kind.TITLE)
+    for kind in STRIKES:
+        table(section, watched, kind.title, ETCDCTL_ELECT_S + WATCH_S)
     section.say(
-        f"`etcdctl elect` has a session of {ETCDCTL_ELECT_S} s, which nobody can change. All as in crash, faults and"
-        f" stores, {PAIRS} pairs of each side by side, with one trial of each kind." + started_anew(watched)
+        f"{never_two(watched)} `etcdctl elect` has a session of {ETCDCTL_ELECT_S} s, which nobody can change. All as in"
+        f" crash, faults and stores, {PAIRS} pairs of each side by side, with one trial of each kind."
+        + started_anew(watched)
     )
     return section

@@ -48,6 +48,16 @@ class Etcd:
         """As one that has used up its space; leases are renewed all the same."""
         self.call("maintenance/alarm", {"action": "ACTIVATE" if on else "DEACTIVATE", "alarm": "NOSPACE"})
 
+    def use_up(self):
+        """All the space there is: large values, until one fails."""
+        try:
+            for number in range(1000):
+                self.put(f"large{number}", "x" * 1_000_000)
+        except (OSError, http.client.HTTPException, RuntimeError):
+            self.connection = None
+            return
+        raise AssertionError("etcd needs no space")
+
     def wait_up(self):
         end = time.monotonic() + 20
         while True:

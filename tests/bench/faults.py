@@ -13,7 +13,7 @@ from databases import Clock
 from etcd import Etcd
 from replica import until
 from results import Section
-from watched import Watched, started_anew, table
+from watched import Watched, never_two, started_anew, table
 from zookeeper import ZooKeeper
 
 COPIES = 3  # of each election, each with a third of the trials: they need no processor, but time
@@ -241,8 +241,8 @@ def faults(case):
     for kind in EVERY:
         table(section, watched, kind.TITLE)
     section.say(
-        f"A fault ends {WATCH_S:g} s after the other began to work, or, where nobody has to, after two leases; it is"
-        f" watched for {WATCH_S:g} s more."
+        f"{never_two(watched)} A fault ends {WATCH_S:g} s after the other began to work, or, where nobody has to, after"
+        f" two leases; it is watched for {WATCH_S:g} s more."
         f" {MANY * COPIES} trials of each; all elections side by side, those of one kind on the same store. Without a"
         " fault a worker writes each 10 ms. The worker of what was killed is killed at the fault's end, for nobody else"
         " does. `etcdctl` is linked to no libc, so that nothing moves its clock. What elected it has no file on a disk"

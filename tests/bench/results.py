@@ -50,6 +50,7 @@ class Section:
         self.blocks = [f"## {name}: {title}"]
         self.begun = time.monotonic()  # both are the benchmark's, once it has ended
         self.load = os.getloadavg()[0]
+        self.command = None
 
     def table(self, head, rows):
         cells = [[str(cell) for cell in row] for row in [head, *rows]]
@@ -64,7 +65,9 @@ class Section:
     def text(self):
         took = time.monotonic() - self.begun
         busy = f"load average {self.load:.1f} before and {os.getloadavg()[0]:.1f} after"
-        last = f"{time.strftime('%Y-%m-%d')}, {took:.0f} s, {processor()}, {busy}."
+        last = f"{time.strftime('%Y-%m-%d')}, {commit()}, {took:.0f} s, {processor()}, {busy}."
+        if self.command:
+            last = f"`{self.command}`. {last}"
         return "\n\n".join([*self.blocks, last]) + "\n"
 
 
@@ -74,6 +77,11 @@ def output(*command):
     except FileNotFoundError:
         return "absent"
     return (result.stdout or result.stderr).strip().splitlines()[0]
+
+
+def commit():
+    """Of what was measured; `-dirty` where files of it were changed."""
+    return output("git", "-C", str(HERE), "describe", "--always", "--dirty")
 
 
 def processor():

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import os
 import shutil
+import subprocess
 import time
 import typing
 
@@ -17,13 +18,13 @@ from etcd import Etcd
 from events import now
 from faults import COPIES, MANY, elections
 from postgres import PostgreSQL
+from replica import until
 from results import Section
-from watched import settled, started_anew, table
+from watched import never_two, settled, started_anew, table
 from zookeeper import ZooKeeper
 
-LASTS_S = 2 * LEASE_S
 DISK_SIZE = "1g"
-FEW, ENOUGH = 3, 1000  # descriptors; fewer it has open already
+FEW = 3  # descriptors; more it has open already
 
 
 class Stores:
@@ -67,10 +68,12 @@ def pids(server):
 
 
 def kill(servers):
+    victims = [pid for server in servers for pid in pids(server)]
+    for pid in victims:
+        processes.send(pid, processes.signal.SIGKILL)
     for server in servers:
-        for pid in pids(server):
-            processes.send(pid, processes.signal.SIGKILL)
         server.process.wait()
+    until(lambda: not any(map(processes.is_running, victims)), "the end of all of the servers")
 
 
 def start(servers):
@@ -78,30 +81,31 @@ def start(servers):
         server.start()
 
 
-def killed(servers, _):
+def killed(servers, *_):
     kill(servers)
     start(servers)
 
 
-def restarted(servers, _):
+def restarted(servers, *_):
     for server in servers:
         server.stop()
         server.start()
 
 
-def frozen(servers, _):
+def frozen(servers, _, lasts_s):
     for server in servers:
         processes.freeze(server.process.pid)
-    time.sleep(LASTS_S)
+    time.sleep(lasts_s)
     for server in servers:
         processes.thaw(server.process.pid)
 
 
-def came_back(servers, _):
+def came_back(servers, *_):
     kill(servers)
     for server in servers:
         shutil.rmtree(server.data)
         network.run("cp", "-a", str(server.copy), str(server.data))
+        (server.data / "postmaster.pid").unlink(missing_ok=True)
     start(servers)
 
 
@@ -123,49 +127,54 @@ def before_coming_back(servers, watched):
     settled(watched)
 
 
-def read_only(servers, _):
+def read_only(servers, _, lasts_s):
     able = [server for server in servers if hasattr(server, "read_only")]
     for server in able:
         server.read_only(True)
-    time.sleep(LASTS_S)
+    time.sleep(lasts_s)
     for server in able:
         server.read_only(False)
 
 
-def limit(server, descriptors):
-    """As whom it runs as, who may in any container."""
+def descriptors(server, limit=None):
+    """How many it may have. Asked as whom it runs as, who may in any container."""
     pid, owner = server.process.pid, os.stat(f"/proc/{server.process.pid}")
-    as_owner = ["setpriv", f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--clear-groups", "--"]
-    network.run(*as_owner, "prlimit", f"--pid={pid}", f"--nofile={descriptors}:")
+    command = ["setpriv", f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--clear-groups", "--", "prlimit"]
+    command += [f"--pid={pid}", f"--nofile={limit}:" if limit else "--nofile", "--output=SOFT", "--noheadings"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def refusing(servers, watched):
+def refusing(servers, watched, lasts_s):
     """What they would accept connections with is used up."""
+    before = [descriptors(server) for server in servers]
     for server in servers:
-        limit(server, FEW)
+        descriptors(server, FEW)
     for node in (node for each in watched for node in each.pair.nodes):
         node.wire.cut()
-    time.sleep(LASTS_S)
-    for server in servers:
+    time.sleep(lasts_s)
+    for server, limit in zip(servers, before):
         if server.process.poll() is None:
-            limit(server, ENOUGH)
+            descriptors(server, limit)
         else:
             server.start()
 
 
-def full(servers, _):
+def full(servers, _, lasts_s):
+    """They get to feel it: what they have allocated beforehand would do for hours."""
     for server in servers:
         server.disk.fill()
-    time.sleep(LASTS_S)
+    for server in servers:
+        server.use_up()
+    time.sleep(lasts_s)
     for server in servers:
         server.disk.clear()
     start(server for server in servers if server.process.poll() is not None)
 
 
-def ahead(servers, _):
+def ahead(servers, _, lasts_s):
     for server in servers:
         server.clock.move(1)
-    time.sleep(LASTS_S)
+    time.sleep(lasts_s)
     for server in servers:
         server.clock.move(0)
 
@@ -173,7 +182,7 @@ def ahead(servers, _):
 @dataclasses.dataclass(frozen=True)
 class Strike:
     title: str
-    strike: typing.Callable  # (servers, watched); returns when it is over
+    strike: typing.Callable  # (servers, watched, how long); returns when it is over
     prepare: typing.Callable | None = None
     spares: tuple = ()  # whose store it does not befall
 
@@ -183,12 +192,12 @@ NO_LIBC = ("`etcdctl lock`", "`etcdctl elect`")
 STRIKES = (
     Strike("the store is killed, and started again", killed),
     Strike("the store is stopped in order, and started again", restarted),
-    Strike(f"the store is frozen for {LASTS_S} s", frozen),
+    Strike("the store is frozen", frozen),
     Strike("the store comes back as it was before its leader led", came_back, before_coming_back),
-    Strike(f"the store is read-only for {LASTS_S} s", read_only, spares=NO_MODE),
-    Strike(f"the store loses its connections, and accepts none for {LASTS_S} s", refusing),
-    Strike(f"the store's disk is full for {LASTS_S} s", full),
-    Strike(f"the store's wall clock is an hour ahead for {LASTS_S} s", ahead, spares=NO_LIBC),
+    Strike("the store is read-only", read_only, spares=NO_MODE),
+    Strike("the store loses its connections, and accepts none", refusing),
+    Strike("the store's disk is full", full),
+    Strike("the store's wall clock is an hour ahead", ahead, spares=NO_LIBC),
 )
 
 
@@ -202,16 +211,28 @@ def struck(servers, watched, trials, lease_s):
             if kind.prepare:
                 kind.prepare(servers, watched)
             begun_at = now()
-            kind.strike(servers, watched)
+            kind.strike(servers, watched, 2 * lease_s)
             ended_at = now()
             time.sleep(lease_s + WATCH_S)
             for each in watched:
                 if each.name not in kind.spares:
                     each.note(kind.title, begun_at, ended_at)
-                each.mend()
+            for each in watched:
+                each.look_after()
         print(f"  the stores: {number + 1} of {trials}", flush=True)
+    settled(watched)
     for each in watched:
         each.pair.kill()
+
+
+ABOUT = (
+    f"What lasts, lasts for two leases; watched for a lease and {WATCH_S:g} s more. All elections side by side, those"
+    " of one kind on the same store, which is on a small disk in memory. What a store forgets is what was committed"
+    " since its leader before. Where the disk is full, PostgreSQL has to begin another file of its log, and etcd gets"
+    " large values, until one fails; ZooKeeper goes on in what it has allocated. A single ZooKeeper has no way to be"
+    " read-only; etcd is so by its alarm for space, and renews leases all the same. etcd's clock is not moved, for it"
+    " is linked to no libc; the tables here go by their clients' clocks, which faults moves."
+)
 
 
 def stores(case):
@@ -224,11 +245,6 @@ def stores(case):
         struck(servers.all, watched, MANY, LEASE_S)
     section = Section("stores", "the worker lives, and its store fails: ms without a worker, and with two")
     for kind in STRIKES:
-        table(section, watched, kind.title)
-    section.say(
-        f"Watched for a lease and {WATCH_S:g} s more. {MANY * COPIES} trials of each; all elections side by side, those"
-        " of one kind on the same store, which is on a small disk in memory. What a store forgets is what was committed"
-        " since its leader before. A single ZooKeeper has no way to be read-only, and nothing moves etcd's clock, which"
-        " is linked to no libc." + started_anew(watched)
-    )
+        table(section, watched, kind.title, LEASE_S + WATCH_S)
+    section.say(f"{never_two(watched)} {ABOUT} {MANY * COPIES} trials of each.{started_anew(watched)}")
     return section

@@ -7,7 +7,7 @@ import time
 
 from crash import WATCH_S, side_by_side
 from events import now
-from results import shown, spread
+from results import shown, spread, verdict
 
 
 class Watched:
@@ -30,6 +30,7 @@ class Watched:
             spans[pid] = (spans.get(pid, (at, at))[0], at)
         both = [(max(a[0], b[0]), min(a[1], b[1])) for a, b in itertools.combinations(spans.values(), 2)]
         gap = max(later - at for at, later in itertools.pairwise(times))
+        both = [(first, last + 1) for first, last in both if first <= last]  # one beat among another's is one, too
         overlap = max((last - first for first, last in both), default=0)
         after = max((last - max(first, ended_at) for first, last in both), default=0)
         self.found.setdefault(title, []).append(tuple(max(0, ns) / 1e6 for ns in (gap, overlap, after)))
@@ -52,9 +53,7 @@ class Watched:
         """A rival that does not come back by itself; of ours none has to be helped."""
         print(f"  {self.name}: {why}", flush=True)
         assert not self.is_ours, why
-        self.stuck += 1
-        self.pair.kill()
-        self.pair.start()
+        self.mend()
 
     def suffer(self, kind):
         leader, other = self.settled()
@@ -73,20 +72,26 @@ class Watched:
             leader.kill()
             leader.start()
         else:
-            self.mend()
+            self.look_after()
 
     def trial(self):
         for kind in self.kinds:
             self.suffer(kind)
 
+        self.settled()
+
     def run(self):
         self.pair.run(self.trial)
 
     def mend(self):
+        self.stuck += 1
+        self.pair.kill()
+        self.pair.start()
+
+    def look_after(self):
         """Two rivals that go on working, or nobody who does, would stay like that."""
         if not self.is_ours and sum(node.works() for node in self.pair.nodes) != 1:
-            self.pair.kill()
-            self.pair.start()
+            self.mend()
 
 
 def settled(watched):
@@ -106,7 +111,15 @@ def started_anew(watched):
     return f" Started anew, for two went on working, or nobody worked any more: {counts or 'none'}."
 
 
-def table(section, watched, title):
+def never_two(watched):
+    """Whether no two of ours worked at once, of workers that look at their token."""
+    looking = [each for each in watched if each.name == "Tenure"]
+    two = any(overlap for each in looking for found in each.found.values() for _, overlap, _ in found)
+    return f"Never two of ours at once, of workers that look at their token: {verdict(not two)}."
+
+
+def table(section, watched, title, watch_s=WATCH_S):
+    """What came of that fault, after which each was watched for so long."""
     rows = {}
     for each in watched:
         rows.setdefault((each.name, f"{each.pair.lease_s:g}"), []).extend(each.found.get(title, []))
@@ -114,7 +127,7 @@ def table(section, watched, title):
     for row, found in rows.items():
         if found:
             gaps, overlaps, after = zip(*found)
-            most = f"to the end of {WATCH_S:g} s" if max(after) > WATCH_S * 990 else shown(max(after))
+            most = f"to the end of {watch_s:g} s" if max(after) > watch_s * 990 else shown(max(after))
             never = sum(each.never[title] for each in watched if each.name == row[0])
             alone = f"; nobody else came in {never}" if never else ""
             two = f"{sum(overlap > 0 for overlap in overlaps)} of {len(overlaps)}"

@@ -180,6 +180,15 @@ class PostgreSQL:
             "SELECT pg_reload_conf()"
         )
 
+    def use_up(self):
+        """All the space there is: one file of the log after the other, until one cannot be made."""
+        try:
+            for _ in range(1000):
+                self.sql("SELECT txid_current();\nSELECT pg_switch_wal()")
+        except RuntimeError:
+            return
+        raise AssertionError("PostgreSQL needs no space")
+
     def session(self, database=USER, user=USER):
         """A psql that stays, to keep a transaction open in."""
         return Psql(self.psql(database, user))

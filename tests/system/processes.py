@@ -97,6 +97,14 @@ def program(pid):
         return ""
 
 
+def arguments(pid):
+    """Of its command; none where it has ended."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def freeze(pid):
     """Stops the process and all below it; whole when it returns."""
     for victim in [pid] + descendants(pid):
