@@ -233,7 +233,7 @@ class World:
         return len(led) == sum(map(len, LEASES.values()))
 
     def run(self, minutes):
-        self.begun = time.monotonic()
+        self.begun, load = time.monotonic(), os.getloadavg()[0]
         self.calm(START_S, self.led)
         begin = now()
         end = time.monotonic() + minutes * 60
@@ -248,15 +248,15 @@ class World:
         self.heal(everything=True)
         self.calm(databases.JOINED_S, lambda: not self.active)
         self.calm(3 * self.database.lease_ms / 1000 + 2)
-        self.save(begin, now())
+        self.save(begin=begin, end=now(), minutes=minutes, load=load)
 
-    def save(self, begin, end):
+    def save(self, **run):
         """Before anything ends, for that would be one more fault."""
         for node in self.nodes:
             for process in [node.daemon, *[seat.process for seat in node.seats]]:
                 processes.freeze(process.pid)
         about = {"store": self.store, "seed": self.seed, "nodes": list(NODES), "leases": LEASES}
-        about.update(lease_ms=self.database.lease_ms, stop_grace_ms=STOP_GRACE_MS, begin=begin, end=end)
+        about.update(lease_ms=self.database.lease_ms, stop_grace_ms=STOP_GRACE_MS, **run)
         about.update(faults=[fault.name for fault in self.able])
         (self.results / "run.json").write_text(json.dumps(about))
         (self.results / "writes.tsv").write_text(self.database.writes() + "\n")

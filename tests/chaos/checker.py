@@ -410,13 +410,11 @@ def report(history, broken):
     import results  # pylint: disable=import-outside-toplevel,import-error
 
     about = history.about
-    minutes = round((history.end - history.begin) / MS / 60_000)
     section = results.Section(f"chaos on {about['store']}", "what went wrong, and what came of it")
     section.begun -= (history.end - history.begin) / MS / 1000
-    section.say(
-        f"`make chaos MINUTES={minutes} STORE={about['store']} SEED={about['seed']} REPORT=yes`. Five daemons, leases"
-        f" of {about['lease_ms'] / 1000:g} s. {summary(history)}."
-    )
+    section.load = about["load"]
+    section.command = f"make chaos MINUTES={about['minutes']:g} STORE={about['store']} SEED={about['seed']} REPORT=yes"
+    section.say(f"Five daemons, leases of {about['lease_ms'] / 1000:g} s. {summary(history)}.")
     section.table(HEAD, map(cells, rows(history)))
     section.say(" ".join(f"{rule.__doc__}: {'**broken**' if rule in broken else 'held'}." for rule in INVARIANTS))
     section.say("A time without a leader counts for each fault that may have had a part in it.")

@@ -454,14 +454,37 @@ START_TEST(w19_a_component_changes_its_group_at_a_restart)
 }
 END_TEST
 
-static void is_refused(const char *first, const char *then)
+static void is_refused_because(const char *why, const char *first, const char *then)
 {
 	struct config *config = load_good(first), *next = load_good(then);
 	ck_assert_int_lt(reload_merge(config, next, &report), 0);
-	ck_assert_ptr_nonnull(strstr(report.error, "takes a restart"));
+	ck_assert_ptr_nonnull(strstr(report.error, why));
 	config_free(next);
 	config_free(config);
 }
+
+static void is_refused(const char *first, const char *then)
+{
+	is_refused_because("takes a restart", first, then);
+}
+
+// Those that were removed keep their places.
+START_TEST(there_are_too_many_components_over_time)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *file = open_memstream(&text, &size);
+	fputs(STORE, file);
+	for (int i = 0; i < CONFIG_COMPONENTS_MAX; i++)
+		fprintf(file, "[component:c%d]\n", i);
+	ck_assert_int_eq(fclose(file), 0);
+	is_refused_because("too many components", text, STORE "[component:another]\n");
+	struct config *config = follow(load_good(text), STORE "[component:c0]\n");
+	ck_assert_uint_eq(config->component_count, CONFIG_COMPONENTS_MAX);
+	config_free(config);
+	free(text);
+}
+END_TEST
 
 START_TEST(w19_the_name_of_a_lease_stays_its_own)
 {
@@ -585,6 +608,7 @@ int main(void)
 	TCase *merges = tcase_create("configuration");
 	tcase_add_checked_fixture(merges, make_test_directory, remove_test_directory);
 	tcase_add_test(merges, components_keep_their_places);
+	tcase_add_test(merges, there_are_too_many_components_over_time);
 	tcase_add_test(merges, nothing_changed);
 	tcase_add_test(merges, w19_a_component_changes_its_group_at_a_restart);
 	tcase_add_test(merges, w19_the_name_of_a_lease_stays_its_own);
