@@ -105,6 +105,14 @@ class ReadmeTest(unittest.TestCase):
                 self.assertEqual(cells[name][-1], two if two.startswith("0 ") or not two else f"{two}, {most}")
 
 
+    def test_hand_overs(self):
+        """So are those of hand-overs"""
+        found = {row[0]: row[2].split()[0] for row in rows(RESULTS, "handover:[^\n]*") if len(row) > 2}
+        cases = [found[f"PostgreSQL, {case}"] for case in ("resign", "worker killed", "daemon's SIGTERM")]
+        said = "{} ms at the median where an operator asks, {} where a worker dies, and {} where a daemon is stopped"
+        self.assertIn(said.format(*cases), " ".join(README.split()))
+
+
 class MigrationTest(PostgresTest):
     patience = 3  # it runs beside other tests
 
