@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong around a worker that lives: with what elected it, with its way to the store, and with the store."""
+"""What goes wrong around a worker that lives: with what elected it, and with its way to the store."""
 
 import contextlib
 import os

@@ -77,7 +77,6 @@ class Watched:
     def trial(self):
         for kind in self.kinds:
             self.suffer(kind)
-
         self.settled()
 
     def run(self):
