@@ -14,8 +14,7 @@ from results import Section, shown, verdict
 from rivals import KINDS
 
 COUNTS = (1, 100, 10_000)
-WINDOW_S = int(os.environ.get("IDLE_S", "30"))
-RIVALS_S = 2 * WINDOW_S  # Oban holds an election each 30 s
+WINDOW_S = int(os.environ.get("IDLE_S", "60"))  # Oban holds an election each 30 s
 ELECTIONS = (1, 10)  # of a rival
 CROWD = BUILD / "tests/bench/crowd"
 DEFAULTS = {"lease": "10s", "renew": "2s", "poll": "1s", "timeout": "2s"}
@@ -95,25 +94,26 @@ def cost(store):
     return [float(figure) for figure in store.sql(COST).split("|")]
 
 
-def rates(stores, window_s):
+def rates(stores):
     """Of these for each: the first two a second, of the last how many."""
     for store in stores:
         store.sql("CREATE EXTENSION pg_stat_statements")
     time.sleep(3)  # backends tell what they did once a second
     before = [cost(store) for store in stores]
-    time.sleep(window_s)
+    time.sleep(WINDOW_S)
     changes = [[end - begin for begin, end in zip(*both)] for both in zip(before, map(cost, stores))]
     return [(statements / took_s, log / took_s, failed) for statements, log, failed, took_s in changes]
 
 
-def measured(case, count):
+def measured(case, count, beside=()):
+    """What was started, what it costs, and what these other stores have to do meanwhile."""
     store, replicas, crowds = fleet(case, count)
     before = [replica.usage().cpu_s for replica in replicas]
-    found = rates([store], WINDOW_S)[0]
+    found, *others = rates([store, *beside])
     cpu = max(replica.usage().cpu_s - spent for replica, spent in zip(replicas, before)) / (WINDOW_S + 3) * 100
     memory = max(replica.usage().resident_kb for replica in replicas) / 1024
     say(f"{count} components: {found}")
-    return (store, replicas, crowds), (*found, cpu, memory)
+    return replicas, crowds, (*found, cpu, memory), others
 
 
 def take_over(replicas, crowds, count):
@@ -159,14 +159,11 @@ class Rival:
 
 
 def rivals(case):
-    """All at the same time, each with a log of its own. What is in their rows of the table."""
+    """All at the same time."""
     found = [Rival(case, kind, count) for kind in KINDS.values() for count in ELECTIONS]
     for each in found:
         until(each.all_led, f"all is led: {each.name}", timeout=60, every=0.1)
-    figures = rates([each.store for each in found], RIVALS_S)
-    for each in found:
-        each.end()
-    return [(each.name, *one) for each, one in zip(found, figures)]
+    return found
 
 
 def growth(rows):
@@ -182,14 +179,17 @@ def row(name, statements, log, failed, *usage):
 def idle(case):
     case.server = case.make_server(**SERVER)
     case.server.start()
-    rows, found = [], {}
+    rows, found, theirs = [], {}, rivals(case)
     for count in COUNTS:
-        (_, replicas, crowds), found[count] = measured(case, count)
+        replicas, crowds, found[count], figures = measured(case, count, [each.store for each in theirs])
         rows.append(row(f"Tenure, {count:,} components", *found[count]))
+        if count == COUNTS[0]:
+            others = [(each.name, *one) for each, one in zip(theirs, figures)]
+            while theirs:
+                theirs.pop().end()
         if count == COUNTS[-1]:
             after, took = take_over(replicas, crowds, count)
         end(replicas, crowds)
-    others = rivals(case)
     rows += [row(*other) for other in others]
     section = Section("idle", "three replicas while nothing happens, and many components")
     section.table(("", "statements/s", "failed", "WAL, bytes/s", "of a core, %", "RSS, MiB"), rows)
@@ -201,10 +201,10 @@ def idle(case):
         f" {most[1] / least[1]:.2f} times as much; none failed: {verdict(none)}. A daemon with {COUNTS[-1]:,}"
         f" components in 24 MiB and 2 % of a core: {verdict(most[4] <= 24 and most[3] <= 2)}. Killed: its last"
         f" component led again {shown(after)} s after the lease's end, {shown(took)} s after the first one; all within"
-        f" 1 s: {verdict(after <= 1)}. {WINDOW_S} s each; every replica has a worker for everything; the processor and"
-        " the memory are the busiest daemon's."
+        f" 1 s: {verdict(after <= 1)}. {WINDOW_S} s each, the rivals beside the first; every replica has a"
+        " worker for everything; the processor and the memory are the busiest daemon's."
         f" The rivals have an election for each component, {ELECTIONS[0]} or {ELECTIONS[1]}, which is"
-        f" {growth(others)} times the statements; {RIVALS_S} s, side by side, each with its own times. River's and"
+        f" {growth(others)} times the statements; each with its own times. River's and"
         " Oban's tables are unlogged: a database that crashes forgets who leads."
     )
     return section
