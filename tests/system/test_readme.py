@@ -31,6 +31,17 @@ MEASURED = {
     "**a `leader_leases` table in your process**": "`leader_leases`",
 }
 
+# What is said of one in which two worked at once in some of all faults.
+COUNTED = {
+    "Tenure": "two workers that look at their token worked at once",
+    "Tenure, the rivals' worker": "of programs under `tenurectl run` that do not look",
+    "ZooKeeper, kazoo": "with ZooKeeper",
+    "`etcdctl lock`": "with `etcdctl lock`",
+    "`etcdctl elect`": "with `etcdctl elect`",
+    "JDBC lock, Spring's cadence": "with a table of locks",
+    "`leader_leases`": "with one of leases",
+}
+
 
 def blocks(section="Five minutes", language="sh"):
     """The commands of the section, a text each."""
@@ -104,6 +115,19 @@ class ReadmeTest(unittest.TestCase):
                 self.assertEqual(re.match(r"[^];]*\]|[^; ]*", cells[name][-2])[0], killed)
                 self.assertEqual(cells[name][-1], two if two.startswith("0 ") or not two else f"{two}, {most}")
 
+
+    def test_faults(self):
+        """So is in how many faults two worked at once"""
+        found = [row for section in ("faults", "stores", "elect") for row in rows(RESULTS, f"{section}:[^\n]*")]
+
+        def count(name):
+            twos = [row[3] for row in found if row[0] == name and re.fullmatch(r"\d+ of \d+", row[3])]
+            return f"{sum(not two.startswith('0 ') for two in twos)} of {len(twos)}"
+
+        text = " ".join(README.split())
+        for name, says in COUNTED.items():
+            with self.subTest(name):
+                self.assertIn(f"{says} in {count(name)}", text)
 
     def test_hand_overs(self):
         """So are those of hand-overs"""
