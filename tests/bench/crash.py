@@ -239,12 +239,11 @@ class Pair:
         return (self.name, f"{self.lease_s:g}", spread(self.gaps["killed"]), frozen.strip(), two, overlap)
 
 
-def tenure(case, name, store, worker, renewals=None, **options):
-    """All but the lease is as it comes: renewed five times in it, or `renewals` times."""
+def tenure(case, name, store, worker, **options):
+    """All but the lease is as it comes: renewed five times in it."""
     lease_s = options.get("lease_s", LEASE_S)
-    renew = f"{lease_s * 1000 // renewals}ms" if renewals else None
     keys = {
-        "timing": {"lease": f"{lease_s}s", "renew": renew, "poll": None, "timeout": None},
+        "timing": {"lease": f"{lease_s}s", "renew": None, "poll": None, "timeout": None},
         "component": {"stop_grace": f"{min(100 * lease_s, 500)}ms"},
         "tenure": {"log_level": "info"},
     }
