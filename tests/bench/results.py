@@ -65,7 +65,7 @@ class Section:
     def text(self):
         took = time.monotonic() - self.begun
         busy = f"load average {self.load:.1f} before and {os.getloadavg()[0]:.1f} after"
-        last = f"{time.strftime('%Y-%m-%d')}, {commit()}, {took:.0f} s, {processor()}, {busy}."
+        last = f"{time.strftime('%Y-%m-%d')}, {COMMIT}, {took:.0f} s, {processor()}, {busy}."
         if self.command:
             last = f"`{self.command}`. {last}"
         return "\n\n".join([*self.blocks, last]) + "\n"
@@ -79,9 +79,8 @@ def output(*command):
     return (result.stdout or result.stderr).strip().splitlines()[0]
 
 
-def commit():
-    """Of what was measured; `-dirty` where files of it were changed."""
-    return output("git", "-C", str(HERE), "describe", "--always", "--dirty")
+# Of what is measured, before that is written here; `-dirty` where files of it were changed.
+COMMIT = output("git", "-C", str(HERE), "describe", "--always", "--dirty")
 
 
 def processor():
