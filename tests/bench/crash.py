@@ -96,7 +96,7 @@ class Node:
 
     def whole(self):
         """The pids, parents first."""
-        return [pid for process in self.processes for pid in [process.pid, *processes.descendants(process.pid)]]
+        return [pid for process in self.processes for pid in processes.whole(process.pid)]
 
     def workers(self):
         """Also those whom what elected them has left behind."""

@@ -63,12 +63,8 @@ class Stores:
 # ---- what befalls them: begun and ended ----
 
 
-def pids(server):
-    return [server.process.pid, *processes.descendants(server.process.pid)]
-
-
 def kill(servers):
-    victims = [pid for server in servers for pid in pids(server)]
+    victims = [pid for server in servers for pid in processes.whole(server.process.pid)]
     for pid in victims:
         processes.send(pid, processes.signal.SIGKILL)
     for server in servers:
@@ -136,7 +132,7 @@ def read_only(servers, _, lasts_s):
         server.read_only(False)
 
 
-def descriptors(server, limit=None):
+def descriptor_limit(server, limit=None):
     """How many it may have. Asked as whom it runs as, who may in any container."""
     pid, owner = server.process.pid, os.stat(f"/proc/{server.process.pid}")
     command = ["setpriv", f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--clear-groups", "--", "prlimit"]
@@ -146,15 +142,15 @@ def descriptors(server, limit=None):
 
 def refusing(servers, watched, lasts_s):
     """What they would accept connections with is used up."""
-    before = [descriptors(server) for server in servers]
+    before = [descriptor_limit(server) for server in servers]
     for server in servers:
-        descriptors(server, FEW)
+        descriptor_limit(server, FEW)
     for node in (node for each in watched for node in each.pair.nodes):
         node.wire.cut()
     time.sleep(lasts_s)
     for server, limit in zip(servers, before):
         if server.process.poll() is None:
-            descriptors(server, limit)
+            descriptor_limit(server, limit)
         else:
             server.start()
 

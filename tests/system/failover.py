@@ -28,7 +28,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def kill_server(server):
     """As a machine's end: no process of it does anything any more, or has its port. Returns when."""
     processes.freeze(server.process.pid)  # what it forks meanwhile would be missed
-    victims = [server.process.pid] + processes.descendants(server.process.pid)
+    victims = processes.whole(server.process.pid)
     killed_at = now()
     for victim in victims:
         processes.send(victim, processes.signal.SIGKILL)

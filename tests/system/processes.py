@@ -89,6 +89,11 @@ def descendants(pid):
     return found
 
 
+def whole(pid):
+    """The process and all below it, parents first."""
+    return [pid, *descendants(pid)]
+
+
 def program(pid):
     """The name of its file; empty where it has ended."""
     try:
@@ -107,16 +112,16 @@ def arguments(pid):
 
 def freeze(pid):
     """Stops the process and all below it; whole when it returns."""
-    for victim in [pid] + descendants(pid):
+    for victim in whole(pid):
         send(victim, signal.SIGSTOP)
-    for victim in [pid] + descendants(pid):
+    for victim in whole(pid):
         send(victim, signal.SIGSTOP)
         while state(victim) not in (None, "T", "Z", "X"):
             os.sched_yield()
 
 
 def thaw(pid):
-    for victim in [pid] + descendants(pid):
+    for victim in whole(pid):
         send(victim, signal.SIGCONT)
 
 
