@@ -38,7 +38,7 @@ class Processor:
         self.begun, self.spent = time.monotonic(), self.total()
 
     def total(self):
-        return sum(self.of(pid) for pid in [self.pid, *processes.descendants(self.pid)])
+        return sum(self.of(pid) for pid in processes.whole(self.pid))
 
     @staticmethod
     def of(pid):

@@ -126,7 +126,7 @@ class Rival:
 
     def end(self):
         for node in self.nodes:
-            for pid in [node.pid, *processes.descendants(node.pid)]:
+            for pid in processes.whole(node.pid):
                 processes.send(pid, processes.signal.SIGKILL)
             node.wait()
 

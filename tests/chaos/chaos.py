@@ -62,7 +62,7 @@ class Seat:
 
     def workers(self):
         """Of a seat under `tenurectl run` there is one only while it leads."""
-        family = [self.process.pid, *processes.descendants(self.process.pid)]
+        family = processes.whole(self.process.pid)
         return [pid for pid in family if processes.program(pid) == "chaos_worker"]
 
     def guardians(self):
