@@ -96,7 +96,8 @@ class Feed:
         self.scope = None  # the store that the workers' components are of
         self.items = []
         self.ended = False
-        self.dead_at = None  # no work after: the process was killed, or the test gave the work up
+        self.dead_at = None  # the process was killed, or the test gave the work up
+        self.gone_at = None  # and no work after: the signal has come to a process that may have run until then
         self.changed = threading.Condition()
 
     def add(self, item):

@@ -439,8 +439,9 @@ class Worker(EventFeed):
         """Returns when the signal was sent, on the clock of the events."""
         if self.dead_at is None:
             self.dead_at = now()
-        processes.send(self.pid, signal.SIGKILL)
-        self.process.wait()
+            processes.send(self.pid, signal.SIGKILL)
+            self.process.wait()
+            self.gone_at = now()
         return self.dead_at
 
     def close(self):
