@@ -109,11 +109,10 @@ void client_free(struct client *client)
 	operate_forget(client);
 	DL_DELETE(server->clients, client);
 	server->client_count--;
-	server->watcher_count -= client->watching != NULL;
 	loop_watch_free(client->watch);
 	close(client->fd);
 	buffer_done(&client->output);
-	free(client->watching);
+	listing_forget(client);
 	free(client);
 	// There is a descriptor again.
 	if (server->paused_until != 0)

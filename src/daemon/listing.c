@@ -131,6 +131,7 @@ static bool is_watching(const struct client *client, uint32_t index)
 // From here on it is told of every change; what it is shown now is what it would miss.
 static void watch(struct client *client, uint32_t index)
 {
+	client->server->posts[index].watchers += !is_watching(client, index);
 	client->watching[index / 8] |= (uint8_t)(1U << index % 8);
 }
 
@@ -139,8 +140,15 @@ static bool start_watching(struct client *client)
 	if (client->watching)
 		return true;
 	client->watching = calloc(client->server->post_count / 8 + 1, 1);
-	client->server->watcher_count += client->watching != NULL;
 	return client->watching != NULL;
+}
+
+void listing_forget(struct client *client)
+{
+	struct server *server = client->server;
+	for (uint32_t i = 0; client->watching && i < server->post_count; i++)
+		server->posts[i].watchers -= is_watching(client, i);
+	free(client->watching);
 }
 
 void listing_begin(struct client *client, enum listing_kind kind, uint32_t first, uint32_t end)
@@ -206,7 +214,7 @@ void listing_go_on(struct client *client)
 void server_tell_leader(struct server *server, uint32_t lease)
 {
 	struct client *client;
-	if (server->watcher_count == 0)
+	if (server->posts[lease].watchers == 0) // to ask thousands of connections takes milliseconds
 		return;
 	DL_FOREACH (server->clients, client) {
 		if (client->state == CLIENT_OPEN && is_watching(client, lease))

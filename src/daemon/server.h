@@ -12,7 +12,7 @@
 #include "reload.h"
 
 // Limits on what a peer controls.
-#define SERVER_CLIENTS 4096
+#define SERVER_CLIENTS 16384
 #define SERVER_OTHER_DESCRIPTORS 128 // the daemon's that are no connections of these: of HTTP, of the database, files
 #define SERVER_JOINS 4096            // of one connection
 #define SERVER_OUTPUT_BYTES (1024 * 1024) // not yet taken by one connection

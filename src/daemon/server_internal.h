@@ -38,6 +38,7 @@ struct post {
 	struct member *seated;
 	struct member *waiting; // first come, first served
 	uint32_t workers;
+	uint32_t watchers;           // connections that are told who leads it
 	bool vacant;                 // listed in server->vacant
 	enum election_reason reason; // why the last term that was led here ended
 };
@@ -130,7 +131,6 @@ struct server {
 	struct client *clients;
 	size_t client_count;
 	bool has_refused; // and the log says so
-	size_t watcher_count;
 	struct client *active;  // to be looked at in this turn
 	struct client *leaving; // their workers are gone, or expelled
 	struct asking asking;
@@ -206,6 +206,8 @@ void server_index_components(struct server *server);
 
 // listing.c
 void listing_begin(struct client *client, enum listing_kind kind, uint32_t first, uint32_t end);
+// Of a connection that ends: nothing is told to it any more.
+void listing_forget(struct client *client);
 void listing_go_on(struct client *client);
 // The client's marks of what it watches, for as many posts.
 int listing_reserve(struct client *client, size_t post_count) MUST_CHECK;

@@ -274,7 +274,7 @@ class SecretTest(SystemTest):
         self.assertNotIn(SECRET, result.stderr)
 
 
-CLIENTS = 4096
+CLIENTS = 16384
 # Takes every connection that it gets, and again whenever one is lost; tells how many it had when it got no more.
 HOG = """
 import resource, select, socket, sys

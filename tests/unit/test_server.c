@@ -382,8 +382,14 @@ START_TEST(watch_shows_what_is_and_what_changes)
 	server_tell_leader(server, 1);
 	hear(all, "leader component=engine node=host-a term=5\nleader component=counter node=host-b term=6\n");
 	ask(one, "check component=engine\n", "leader component=counter node=host-b term=6\nok valid=no\n");
-	free_peer(all);
+	// Who asks twice and ends takes nothing from the other.
+	ask(one, "watch component=counter\n", "ok\nleader component=counter node=host-b term=6\n");
 	free_peer(one);
+	while (server_client_count(server) > 1)
+		run_for(NS_PER_MS);
+	server_tell_leader(server, 1);
+	hear(all, "leader component=counter node=host-b term=6\n");
+	free_peer(all);
 }
 END_TEST
 
