@@ -333,8 +333,10 @@ static void on_turn(void *userdata)
 	int64_t at = election_deadline(&agent->election), http_at = http_deadline(agent->http);
 	at = http_at < at ? http_at : at;
 	loop_arm(agent->setup.loop, agent->watchdog_at < at ? agent->watchdog_at : at);
-	if (agent->finished)
-		loop_stop(agent->setup.loop);
+	if (!agent->finished)
+		return;
+	server_flush(agent->server);
+	loop_stop(agent->setup.loop);
 }
 
 static int allocate(struct agent *agent)

@@ -58,6 +58,30 @@ static void on_client(void *userdata, int fd, unsigned flags)
 		client_drop(client, "the descriptor is unusable");
 }
 
+// One connection more of the user. NULL: no memory.
+static struct user *count_user(struct server *server, uid_t uid)
+{
+	struct user *user;
+	DL_SEARCH_SCALAR(server->users, user, uid, uid);
+	if (!user) {
+		user = calloc(1, sizeof *user);
+		if (!user)
+			return NULL;
+		user->uid = uid;
+		DL_PREPEND(server->users, user);
+	}
+	user->connections++;
+	return user;
+}
+
+static void discount_user(struct server *server, struct user *user)
+{
+	if (--user->connections > 0)
+		return;
+	DL_DELETE(server->users, user);
+	free(user);
+}
+
 int client_new(struct server *server, int fd)
 {
 	struct client *client = calloc(1, sizeof *client);
@@ -67,12 +91,16 @@ int client_new(struct server *server, int fd)
 	int error = 0;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &client->peer, &size) < 0)
 		error = -errno;
-	else
-		error = loop_watch_new(server->setup.loop, fd, LOOP_READ, on_client, client, &client->watch);
+	else if (!(client->user = count_user(server, client->peer.uid)))
+		error = -ENOMEM;
+	else if ((error = loop_watch_new(server->setup.loop, fd, LOOP_READ, on_client, client, &client->watch)) < 0)
+		discount_user(server, client->user);
 	if (error < 0) {
 		free(client);
 		return error;
 	}
+	// More would be the host's memory, and nobody's limit; with less than this it works as well.
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){SERVER_KERNEL_BYTES}, sizeof(int));
 	client->server = server;
 	client->fd = fd;
 	line_splitter_init(&client->input);
@@ -100,6 +128,19 @@ bool client_is_in_group(const struct client *client, gid_t gid)
 	return found;
 }
 
+static void count_output(struct client *client)
+{
+	size_t size = buffer_size(&client->output);
+	client->server->output_bytes += size - client->counted;
+	client->counted = size;
+}
+
+static void forget_output(struct client *client)
+{
+	buffer_done(&client->output);
+	count_output(client);
+}
+
 void client_free(struct client *client)
 {
 	struct server *server = client->server;
@@ -111,8 +152,9 @@ void client_free(struct client *client)
 	server->client_count--;
 	loop_watch_free(client->watch);
 	close(client->fd);
-	buffer_done(&client->output);
+	forget_output(client);
 	listing_forget(client);
+	discount_user(server, client->user);
 	free(client);
 	// There is a descriptor again.
 	if (server->paused_until != 0)
@@ -124,7 +166,10 @@ void client_activate(struct client *client)
 	if (client->is_active)
 		return;
 	client->is_active = true;
-	DL_APPEND2(client->server->active, client, active_prev, active_next);
+	if (client->seats > 0)
+		DL_PREPEND2(client->server->active, client, active_prev, active_next);
+	else
+		DL_APPEND2(client->server->active, client, active_prev, active_next);
 }
 
 static void say_too_long(struct client *client, int error)
@@ -141,7 +186,8 @@ void client_work(struct client *client)
 		char *text;
 		size_t size;
 		if (client->listing.kind != LISTING_NONE) {
-			listing_go_on(client);
+			if (!listing_go_on(client))
+				return;
 			continue;
 		}
 		if (left-- == 0)
@@ -161,7 +207,7 @@ void client_work(struct client *client)
 static void fail_to_send(struct client *client, int error)
 {
 	char byte;
-	buffer_consume(&client->output, buffer_size(&client->output));
+	forget_output(client);
 	ssize_t got = recv(client->fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
 	if (got < 0 && errno == EAGAIN)
 		client_expel(client, strerror(error));
@@ -182,6 +228,9 @@ void client_flush(struct client *client)
 			return;
 		}
 		buffer_consume(&client->output, sent > 0 ? (size_t)sent : 0);
+		count_output(client);
+		if (client->counted == 0 && client->output.capacity > SERVER_OUTPUT_LOW)
+			buffer_done(&client->output); // a long listing is rare, and connections are many
 	}
 	client->is_blocked = buffer_size(&client->output) > 0;
 	if (client->state == CLIENT_CLOSING && !client->is_blocked)
@@ -228,42 +277,45 @@ void client_drop(struct client *client, const char *why)
 	end(client, CLIENT_DEAD);
 }
 
-static bool has_seat(const struct client *client)
-{
-	const struct member *member;
-	DL_FOREACH (client->members, member) {
-		if (member->seated)
-			return true;
-	}
-	return false;
-}
-
 void client_expel(struct client *client, const char *why)
 {
 	if (client->state == CLIENT_DEAD || client->state == CLIENT_EXPELLED)
 		return;
-	if (!has_seat(client)) {
+	if (client->seats == 0) {
 		client_drop(client, why);
 		return;
 	}
 	log_warning("client-expelled", log_int("pid", client->peer.pid), log_int("uid", client->peer.uid),
 		log_text("reason", why));
-	buffer_consume(&client->output, buffer_size(&client->output));
+	forget_output(client);
 	shutdown(client->fd, SHUT_WR);
 	end(client, CLIENT_EXPELLED);
 }
 
-void client_end_line(struct client *client, struct line_writer *writer)
+// After something was put into its output, or could not be. Nobody's silence is a reason to hang up on a worker.
+static void end_output(struct client *client, int error)
 {
-	int error = line_end(writer);
+	bool crowds = client->seats == 0 && buffer_size(&client->output) > SERVER_OUTPUT_LOW &&
+		      server_output_is_high(client->server);
 	if (client->state == CLIENT_EXPELLED)
-		buffer_consume(&client->output, buffer_size(&client->output));
-	else if (error == -ENOBUFS)
+		forget_output(client);
+	else if (error == -ENOBUFS || crowds)
 		client_expel(client, "it does not take what it is told");
 	else if (error < 0)
 		client_expel(client, strerror(-error));
 	else
 		client_activate(client);
+	count_output(client);
+}
+
+void client_end_line(struct client *client, struct line_writer *writer)
+{
+	end_output(client, line_end(writer));
+}
+
+void client_put_line(struct client *client, const struct buffer *line)
+{
+	end_output(client, buffer_append(&client->output, buffer_bytes(line), buffer_size(line)));
 }
 
 void client_ok(struct client *client)

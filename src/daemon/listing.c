@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define ROWS_PER_TURN 64
+
 static bool is_ours(const struct election_lease *head)
 {
 	return head->state == LEASE_LEADING || head->state == LEASE_DRAINING;
@@ -111,15 +113,20 @@ static void put_row(struct client *client, uint32_t index)
 	client_end_line(client, &writer);
 }
 
-static void put_leader(struct client *client, uint32_t index)
+static struct line_writer write_leader(const struct server *server, uint32_t index, struct buffer *output)
 {
-	const struct server *server = client->server;
 	const struct election_lease *head = election_head(server->setup.election, index);
 	struct line_writer writer;
-	line_begin(&writer, &client->output, wire_word_name(WIRE_LEADER));
+	line_begin(&writer, output, wire_word_name(WIRE_LEADER));
 	line_field(&writer, "component", server_component(server, index));
 	line_field(&writer, "node", leader_of(server, head));
 	line_field_u64(&writer, "term", term_of(head));
+	return writer;
+}
+
+static void put_leader(struct client *client, uint32_t index)
+{
+	struct line_writer writer = write_leader(client->server, index, &client->output);
 	client_end_line(client, &writer);
 }
 
@@ -146,8 +153,12 @@ static bool start_watching(struct client *client)
 void listing_forget(struct client *client)
 {
 	struct server *server = client->server;
-	for (uint32_t i = 0; client->watching && i < server->post_count; i++)
-		server->posts[i].watchers -= is_watching(client, i);
+	for (uint32_t i = 0; client->watching && i < server->post_count; i++) {
+		if (client->watching[i / 8] == 0)
+			i |= 7; // few of many are watched
+		else
+			server->posts[i].watchers -= is_watching(client, i);
+	}
 	free(client->watching);
 }
 
@@ -189,12 +200,12 @@ void listing_add(struct client *client, uint32_t first, uint32_t end)
 		watch(client, i);
 }
 
-void listing_go_on(struct client *client)
+bool listing_go_on(struct client *client)
 {
 	struct listing *listing = &client->listing;
-	while (listing->next < listing->end) {
-		if (client->state != CLIENT_OPEN || client_output_is_high(client))
-			return;
+	for (int left = ROWS_PER_TURN; listing->next < listing->end; left--) {
+		if (left == 0 || client->state != CLIENT_OPEN || client_output_is_high(client))
+			return false;
 		uint32_t index = listing->next++;
 		if (listing->kind == LISTING_WATCH)
 			watch(client, index);
@@ -209,15 +220,26 @@ void listing_go_on(struct client *client)
 	if (listing->kind == LISTING_STATUS)
 		client_ok(client);
 	listing->kind = LISTING_NONE;
+	return true;
 }
 
+// Thousands may watch, while others wait: the line is written once, and where nobody watches nobody is asked.
 void server_tell_leader(struct server *server, uint32_t lease)
 {
 	struct client *client;
-	if (server->posts[lease].watchers == 0) // to ask thousands of connections takes milliseconds
+	struct buffer line;
+	if (server->posts[lease].watchers == 0)
 		return;
+	buffer_init(&line, LINE_BYTES);
+	struct line_writer writer = write_leader(server, lease, &line);
+	bool written = line_end(&writer) == 0;
 	DL_FOREACH (server->clients, client) {
-		if (client->state == CLIENT_OPEN && is_watching(client, lease))
-			put_leader(client, lease);
+		if (client->state != CLIENT_OPEN || !is_watching(client, lease))
+			continue;
+		if (written)
+			client_put_line(client, &line);
+		else
+			put_leader(client, lease); // who has no room is expelled
 	}
+	buffer_done(&line);
 }

@@ -35,6 +35,7 @@ static void take_seat(struct member *member)
 	assert(!post_of(member)->seated);
 	post_of(member)->seated = member;
 	member->seated = true;
+	member->client->seats++;
 }
 
 static void remove_member(struct member *member)
@@ -45,6 +46,7 @@ static void remove_member(struct member *member)
 	else
 		leave_queue(member);
 	post->workers--;
+	member->client->seats -= member->seated;
 	DL_DELETE(member->client->members, member);
 	member->client->member_count--;
 	free(member);

@@ -15,8 +15,8 @@
 
 // Connections taken in one turn; the rest stays in the backlog.
 #define ACCEPTS_PER_TURN 16
-// What all requests together may take of one turn.
-#define TURN_NS (10 * NS_PER_MS)
+// What all connections together may take of one turn.
+#define TURN_NS NS_PER_MS
 // How long accepting rests where not even the spare descriptor helps.
 #define ACCEPT_PAUSE_NS (200 * NS_PER_MS)
 
@@ -86,14 +86,11 @@ static void refuse_next(struct server *server, int error)
 // daemon's own may.
 static bool has_its_share(const struct server *server, uid_t uid, size_t left)
 {
-	const struct client *client;
-	size_t count = 0;
+	const struct user *user;
 	if (uid == 0 || uid == geteuid() || server->client_count < left)
 		return false;
-	DL_FOREACH (server->clients, client) {
-		count += client->peer.uid == uid;
-	}
-	return count >= left;
+	DL_SEARCH_SCALAR(server->users, user, uid, uid);
+	return user && user->connections >= left;
 }
 
 // The line to refuse the peer with, or NULL.
@@ -172,6 +169,8 @@ static void take_limits(struct server_limits *limits)
 		limits->joins = SERVER_JOINS;
 	if (limits->output_bytes == 0)
 		limits->output_bytes = SERVER_OUTPUT_BYTES;
+	if (limits->all_output_bytes == 0)
+		limits->all_output_bytes = SERVER_ALL_OUTPUT_BYTES;
 	if (limits->requests == 0)
 		limits->requests = SERVER_REQUESTS;
 }
@@ -272,48 +271,40 @@ static void settle(struct server *server)
 		server->setup.step(server->setup.userdata, &event);
 }
 
-static void rest_or_free(struct server *server, struct client *client)
+// Its share of the turn. What it says and hears comes about at once.
+static void serve(struct server *server, struct client *client)
 {
+	client->turn = server->turn;
+	client_work(client);
+	settle(server);
+	client_flush(client);
+	settle(server);
 	if (client->state == CLIENT_DEAD && !client->members && !client->is_leaving) {
 		client_free(client);
 		return;
 	}
-	if (!client_rest(client))
-		return;
 	DL_DELETE2(server->active, client, active_prev, active_next);
-	client->is_active = false;
+	client->is_active = !client_rest(client);
+	if (client->is_active)
+		DL_APPEND2(server->active, client, active_prev, active_next);
 }
 
 // Each once, as far as the turn's time goes: whoever had its share goes to the end, so the next turn begins with those
-// that had none. Leases come before requests (W17).
-static void work(struct server *server)
-{
-	struct client *client;
-	size_t left;
-	int64_t until = clock_now_ns() + TURN_NS;
-	DL_COUNT2(server->active, client, left, active_next);
-	while (left-- > 0 && clock_now_ns() < until) {
-		client = server->active;
-		client_work(client);
-		DL_DELETE2(server->active, client, active_prev, active_next);
-		DL_APPEND2(server->active, client, active_prev, active_next);
-	}
-}
-
+// that had none, but for workers: these come first always. Leases come before requests (W17).
 void server_turn(struct server *server)
 {
-	struct client *client, *next;
+	int64_t until = clock_now_ns() + TURN_NS;
+	server->turn++;
 	settle(server);
-	work(server);
-	settle(server);
-	for (client = server->active; client; client = client->active_next)
-		client_flush(client);
-	settle(server);
-	DL_FOREACH_SAFE2(server->active, client, next, active_next)
-	{
-		rest_or_free(server, client);
-	}
+	while (server->active && server->active->turn != server->turn && clock_now_ns() < until)
+		serve(server, server->active);
 	if (server->listen_watch)
 		resume_accepting(server);
 	loop_watch_set(server->again_watch, server->active ? LOOP_READ : 0);
+}
+
+void server_flush(struct server *server)
+{
+	for (struct client *client = server->active; client; client = client->active_next)
+		client_flush(client);
 }

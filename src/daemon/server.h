@@ -15,9 +15,11 @@
 #define SERVER_CLIENTS 16384
 #define SERVER_OTHER_DESCRIPTORS 128 // the daemon's that are no connections of these: of HTTP, of the database, files
 #define SERVER_JOINS 4096            // of one connection
-#define SERVER_OUTPUT_BYTES (1024 * 1024) // not yet taken by one connection
-#define SERVER_REQUESTS 16                // of one connection in one turn of the loop
-#define SERVER_MESSAGE_BYTES 128          // of what a worker says of itself; more is cut off
+#define SERVER_OUTPUT_BYTES (1024 * 1024)          // not yet taken by one connection
+#define SERVER_ALL_OUTPUT_BYTES (32 * 1024 * 1024) // by all; beyond that each may have SERVER_OUTPUT_LOW
+#define SERVER_KERNEL_BYTES (16 * 1024)            // nor yet taken, and kept by the kernel, which doubles it
+#define SERVER_REQUESTS 16                         // of one connection in one turn of the loop
+#define SERVER_MESSAGE_BYTES 128                   // of what a worker says of itself; more is cut off
 // The most of a component that are told; the database holds as many as it likes.
 #define SERVER_CANDIDATES 16
 
@@ -30,6 +32,7 @@ struct server_limits {
 	size_t clients;
 	size_t joins;
 	size_t output_bytes;
+	size_t all_output_bytes;
 	unsigned requests;
 };
 
@@ -68,6 +71,8 @@ int server_listen(struct server *server, int fd) MUST_CHECK;
 
 // To be called in each turn of the loop (loop_on_turn): carries requests out, sends, drops who is gone.
 void server_turn(struct server *server);
+// Before the end: sends what has to wait for no turn any more.
+void server_flush(struct server *server);
 
 // More components (S4): makes room for as many, and then goes by another configuration that begins with those of the
 // last one, and by slots to match.

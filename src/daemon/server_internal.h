@@ -16,6 +16,8 @@
 
 // From here on a client's requests wait until it has taken more of its answers.
 #define SERVER_OUTPUT_HIGH (64 * 1024)
+// What it may have waiting where all together have too much.
+#define SERVER_OUTPUT_LOW (4 * 1024)
 // "NODE:SEEN_MS:PRIORITY", and what divides them.
 #define CANDIDATES_TEXT_SIZE (SERVER_CANDIDATES * (NAME_BYTES + 36))
 
@@ -73,27 +75,38 @@ enum client_state {
 	CLIENT_DEAD,
 };
 
+// A user who is connected.
+struct user {
+	uid_t uid;
+	size_t connections;
+	struct user *prev, *next;
+};
+
 struct client {
 	struct server *server;
+	struct client *prev, *next;
+	uint8_t *watching; // a bit for each post; NULL: none
+	enum client_state state;
 	int fd;
 	struct ucred peer;
+	struct user *user;
 	struct loop_watch *watch;
-	enum client_state state;
 	bool has_work;   // there may be complete lines, or a listing goes on
 	bool is_active;  // in server->active
 	bool is_leaving; // in server->leaving
 	bool is_blocked; // the socket takes no more for now
 	bool waits;      // for its operation; what it says meanwhile is not read
-	struct line_splitter input;
 	struct buffer output;
+	size_t counted; // of the output, in the server's sum
 	struct listing listing;
-	uint8_t *watching; // a bit for each post; NULL: none
-	bool watches_all;  // also what is configured later
+	bool watches_all; // also what is configured later
 	struct member *members;
 	size_t member_count;
-	struct client *prev, *next;
+	size_t seats;  // of these
+	uint64_t turn; // the last in which it had its share
 	struct client *active_prev, *active_next;
 	struct client *leaving_next;
+	struct line_splitter input;
 };
 
 // Who is waiting for server_answer().
@@ -130,8 +143,11 @@ struct server {
 	struct loop_watch *again_watch;
 	struct client *clients;
 	size_t client_count;
-	bool has_refused; // and the log says so
-	struct client *active;  // to be looked at in this turn
+	struct user *users;
+	size_t output_bytes; // that all together have not taken
+	bool has_refused;    // and the log says so
+	uint64_t turn;
+	struct client *active;  // to be looked at in this turn, workers first
 	struct client *leaving; // their workers are gone, or expelled
 	struct asking asking;
 	struct operating operating;
@@ -162,6 +178,8 @@ void client_drop(struct client *client, const char *why);
 void client_expel(struct client *client, const char *why);
 // Ends a line that was begun in the client's output; for one that does not fit the client is expelled.
 void client_end_line(struct client *client, struct line_writer *writer);
+// A line that was written before.
+void client_put_line(struct client *client, const struct buffer *line);
 void client_ok(struct client *client);
 void client_error(struct client *client, enum wire_code code, const char *message);
 
@@ -208,7 +226,8 @@ void server_index_components(struct server *server);
 void listing_begin(struct client *client, enum listing_kind kind, uint32_t first, uint32_t end);
 // Of a connection that ends: nothing is told to it any more.
 void listing_forget(struct client *client);
-void listing_go_on(struct client *client);
+// What it takes of that now; true at its end.
+bool listing_go_on(struct client *client);
 // The client's marks of what it watches, for as many posts.
 int listing_reserve(struct client *client, size_t post_count) MUST_CHECK;
 // Components from `first` to `end` are new.
@@ -237,10 +256,16 @@ static inline bool server_shows(const struct server *server, uint32_t lease)
 	       election_head(server->setup.election, lease)->state == LEASE_DRAINING;
 }
 
+static inline bool server_output_is_high(const struct server *server)
+{
+	return server->output_bytes >= server->setup.limits.all_output_bytes;
+}
+
 static inline bool client_output_is_high(const struct client *client)
 {
-	size_t limit = client->output.limit / 2;
-	return buffer_size(&client->output) >= (limit < SERVER_OUTPUT_HIGH ? limit : SERVER_OUTPUT_HIGH);
+	size_t limit = client->output.limit / 2, size = buffer_size(&client->output);
+	return size >= (limit < SERVER_OUTPUT_HIGH ? limit : SERVER_OUTPUT_HIGH) ||
+	       (size > 0 && server_output_is_high(client->server));
 }
 
 static inline int64_t whole_ms(int64_t ns)

@@ -713,7 +713,9 @@ static void end(void)
 		go_on();
 	MUST(server_client_count(w.server) == 0);
 	for (size_t i = 0; i < NAMES; i++)
-		MUST(!w.server->posts[i].seated && !w.server->posts[i].waiting && w.server->posts[i].workers == 0);
+		MUST(!w.server->posts[i].seated && !w.server->posts[i].waiting && w.server->posts[i].workers == 0 &&
+			w.server->posts[i].watchers == 0);
+	MUST(!w.server->users && w.server->output_bytes == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -576,6 +576,46 @@ START_TEST(who_does_not_listen_is_dropped)
 }
 END_TEST
 
+// S7: of all connections together, each of which could have more for itself.
+START_TEST(who_takes_nothing_does_not_fill_the_memory)
+{
+	struct peer *watcher = new_peer();
+	struct peer *other = new_peer();
+	ask(watcher, "watch component=engine\n", "ok\nleader component=engine node= term=0\n");
+	loop_watch_set(watcher->watch, 0);
+	for (int i = 0; i < 20000; i++) {
+		server_tell_leader(server, 0);
+		server_turn(server);
+	}
+	loop_watch_set(watcher->watch, LOOP_READ);
+	wait_bytes(watcher, SIZE_MAX);
+	ck_assert(watcher->ended);
+	ask(other, "check component=engine\n", "ok valid=no\n");
+	free_peer(watcher);
+	free_peer(other);
+}
+END_TEST
+
+START_TEST(others_who_take_nothing_hold_no_listing_up)
+{
+	struct peer *deaf = new_peer();
+	struct peer *peer = new_peer();
+	loop_watch_set(deaf->watch, 0);
+	say(deaf, "status\nstatus\n");
+	run_for(20 * NS_PER_MS);
+	say(peer, "status\n");
+	while (count_lines(peer) < MANY + 1 && !peer->ended)
+		wait_bytes(peer, buffer_size(&peer->heard) + 1);
+	ck_assert_uint_eq(count_lines(peer), MANY + 1);
+	loop_watch_set(deaf->watch, LOOP_READ);
+	while (count_lines(deaf) < 2 * (MANY + 1) && !deaf->ended)
+		wait_bytes(deaf, buffer_size(&deaf->heard) + 1);
+	ck_assert_uint_eq(count_lines(deaf), 2 * (MANY + 1));
+	free_peer(deaf);
+	free_peer(peer);
+}
+END_TEST
+
 START_TEST(requests_without_reading_wait)
 {
 	struct peer *peer = new_peer();
@@ -662,6 +702,11 @@ static void start_shared(void)
 	start_with(3, (struct server_limits){.clients = 8});
 }
 
+static void start_crowded(void)
+{
+	start_with(MANY, (struct server_limits){.all_output_bytes = 16 * 1024});
+}
+
 static void start_narrow(void)
 {
 	start_with(3, (struct server_limits){.output_bytes = 8192});
@@ -702,6 +747,8 @@ int main(void)
 	ADD(suite, "shared", start_shared, a_user_leaves_room_for_others);
 	ADD(suite, "narrow", start_narrow, who_does_not_listen_is_dropped);
 	ADD(suite, "many", start_many, a_long_status_needs_little_room);
+	ADD(suite, "crowded", start_crowded, who_takes_nothing_does_not_fill_the_memory,
+		others_who_take_nothing_hold_no_listing_up);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	int failed = srunner_ntests_failed(runner);
