@@ -55,7 +55,8 @@ class Seat:
 
     def tend(self):
         if self.process and self.process.poll() is not None:
-            self.node.world.say_died(self.name, self.process.returncode)
+            if self.process.returncode not in (0, -signal.SIGKILL):  # it ended as it should, or was killed by us
+                self.node.world.say_died(self.name, self.process.returncode)
             self.process = None
         if not self.process:
             self.process = self.node.spawn(f"{self.component}.log", self.command)
@@ -81,6 +82,7 @@ class Node:
         self.clock = databases.Clock(self.directory / "clock")
         self.socket = self.disk.path / "tenured.sock"
         self.held = False  # a daemon that is gone stays away
+        self.killed = False  # by us
         self.daemon = None
         self.gone_at = 0
         self.config = self.write_config("tenured.conf", "tenure")
@@ -104,16 +106,20 @@ class Node:
             command = network.in_namespace(self.name, *command)
             return processes.spawn(command, stdout=file, stderr=file, env=environment)
 
+    def kill(self):
+        self.killed = True
+        processes.send(self.daemon.pid, signal.SIGKILL)
+
     def tend(self):
         if not self.daemon or self.daemon.poll() is not None:
-            if self.daemon and not self.gone_at:
+            if self.daemon and not self.gone_at and not self.killed:
                 self.world.say_died(self.name, self.daemon.returncode)
             self.gone_at = self.gone_at or time.monotonic()
             if not self.held and time.monotonic() - self.gone_at >= (RESTART_S if self.daemon else 0):
                 prefix = [] if databases.sanitized() else self.clock.prefix
                 command = [*prefix, BUILD / "tenured", "-c", self.config]
                 self.daemon = self.spawn("tenured.log", command)
-                self.gone_at = 0
+                self.gone_at, self.killed = 0, False
         for seat in self.seats:
             seat.tend()
 
@@ -152,10 +158,8 @@ class World:
             node.tend()
 
     def say_died(self, where, status):
-        """What was killed by us, or ended as it should, is no news."""
-        if status not in (0, -signal.SIGKILL):
-            self.journal.write(json.dumps({"word": "died", "where": where, "status": status, "at": now()}) + "\n")
-            self.journal.flush()
+        self.journal.write(json.dumps({"word": "died", "where": where, "status": status, "at": now()}) + "\n")
+        self.journal.flush()
 
     def say(self, word, number, fault, victim, **more):
         where = "db" if fault.victim == "db" else victim.name

@@ -41,7 +41,7 @@ class Fault:
 
 def daemon_killed(_, node):
     node.held = True
-    processes.send(node.daemon.pid, signal.SIGKILL)
+    node.kill()
     node.daemon.wait()
 
     def end():
@@ -128,7 +128,7 @@ def descriptors(pid):
 def runtime_disk_full(_, node):
     """A daemon that starts there has to do without."""
     node.disk.fill()
-    processes.send(node.daemon.pid, signal.SIGKILL)
+    node.kill()
     return node.disk.clear
 
 
