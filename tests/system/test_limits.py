@@ -14,7 +14,7 @@ from events import milliseconds, now
 from replica import Memory, until
 
 LINE_BYTES = 4096
-CLIENTS = 4096
+CLIENTS = 16384
 OUTPUT_BYTES = 1024 * 1024
 PROMPT_NS = 100_000_000
 
@@ -153,7 +153,7 @@ class LimitsTest(SystemTest):
         self.figure(f"dropped after {len(worker.all('granted'))} changes of leader")
 
     def test_too_many_clients(self):
-        """The 4,097th connection is refused with too-many; when one ends there is room again"""
+        """The 16,385th connection is refused with too-many; when one ends there is room again"""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if hard < CLIENTS + 200:
             self.skipTest(f"only {hard} descriptors here")
