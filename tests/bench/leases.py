@@ -4,7 +4,7 @@
 import contextlib
 import statistics
 
-from crash import LOOKS, TRIALS, etcdctl_lock, rival, side_by_side, tenure
+from crash import LATE_MS, LOOKS, TRIALS, etcdctl_lock, in_time, rival, side_by_side, tenure
 from etcd import Etcd
 from results import Section, shown, spread, verdict
 from rivals import KINDS
@@ -12,10 +12,10 @@ from zookeeper import ZooKeeper
 
 LEASES_S = (1, 2, 5, 10)
 LEAST_ETCD_S = 2  # is what its server gives where one is asked for
-LATE_MS = 100  # after the lease that began with the last renewal
 
 
 def killed(pair):
+    pair.dead = pair.led = 1  # there is time for any phase of who tries once a lease
     return pair.run(pair.killed)
 
 
@@ -63,11 +63,11 @@ def leases(case):
         ],
     )
     ours = rows.pop("Tenure")
-    within = all(max(gaps) <= lease_s * 1000 + LATE_MS for lease_s, gaps in ours.items())
+    late = in_time([pair for name, pair in found if name == "Tenure"])
     section.say(
-        f"At most lease + {LATE_MS} ms: {verdict(within)}. Mean below every rival's at the same lease:"
+        f"At most {LATE_MS} ms after the lease that began with the last renewal: {late} Mean below every rival's at the same lease:"
         f" {below(ours, rows)}."
-        f" {TRIALS} trials of each, at any time between two renewals, all elections side by side: {len(found)} pairs"
+        f" {TRIALS} trials of each, at any time between two renewals and two tries, all elections side by side: {len(found)} pairs"
         f" of replicas. etcd gives {LEAST_ETCD_S} s at least; River, Vault and `etcdctl elect` have one lease, see"
         " crash."
     )
