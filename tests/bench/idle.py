@@ -149,7 +149,7 @@ class Rival:
         self.nodes = [processes.spawn(command, env=environment) for _ in range(3)]
 
     def all_led(self):
-        return self.marks.exists() and self.marks.stat().st_size == self.count
+        return self.marks.exists() and self.marks.stat().st_size >= self.count
 
     def end(self):
         for node in self.nodes:
@@ -170,6 +170,13 @@ def growth(rows):
     """How many times the statements of one election the rivals need for ten: the least and the most."""
     ratios = [most[1] / least[1] for least, most in zip(rows[::2], rows[1::2])]
     return f"{shown(min(ratios))} – {shown(max(ratios))}"
+
+
+def cheaper(ours, rows):
+    """Whether each rival sends more statements than ours, by how many elections it has, and who does not."""
+    for number, count in enumerate(ELECTIONS):
+        fewer = [name.rpartition(", ")[0] for name, statements, *_ in rows[number::2] if statements <= ours]
+        yield f"with {count} {verdict(not fewer)}{' by ' if fewer else ''}{' and '.join(fewer)}"
 
 
 def row(name, statements, log, failed, *usage):
@@ -195,16 +202,19 @@ def idle(case):
     section.table(("", "statements/s", "failed", "WAL, bytes/s", "of a core, %", "RSS, MiB"), rows)
     least, most = found[COUNTS[0]], found[COUNTS[-1]]
     none = not any(figures[2] for figures in found.values())
+    few = max(figures[0] for figures in found.values()) <= 1.5
     same = abs(most[1] / least[1] - 1) <= 0.1
+    leases = ", ".join(f"{kind.LEASE_S} s with {kind.NAME}" for kind in KINDS.values())
     section.say(
-        f"At most 1.5 statements/s: {verdict(most[0] <= 1.5)}; the same WAL ± 10 %: {verdict(same)},"
+        f"At most 1.5 statements/s, however many components: {verdict(few)}; the same WAL ± 10 %: {verdict(same)},"
         f" {most[1] / least[1]:.2f} times as much; none failed: {verdict(none)}. A daemon with {COUNTS[-1]:,}"
         f" components in 24 MiB and 2 % of a core: {verdict(most[4] <= 24 and most[3] <= 2)}. Killed: its last"
         f" component led again {shown(after)} s after the lease's end, {shown(took)} s after the first one; all within"
         f" 1 s: {verdict(after <= 1)}. {WINDOW_S} s each, the rivals beside the first; every replica has a"
         " worker for everything; the processor and the memory are the busiest daemon's."
         f" The rivals have an election for each component, {ELECTIONS[0]} or {ELECTIONS[1]}, which is"
-        f" {growth(others)} times the statements; each with its own times. River's and"
-        " Oban's tables are unlogged: a database that crashes forgets who leads."
+        f" {growth(others)} times the statements. Each sends more than ours does for {COUNTS[-1]:,}:"
+        f" {'; '.join(cheaper(most[0], others))}; each with its own times. The lease is 10 s with ours, and by default"
+        f" {leases}. River's and Oban's tables are unlogged: a database that crashes forgets who leads."
     )
     return section
