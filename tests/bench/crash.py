@@ -325,7 +325,7 @@ def table(section, pairs):
 
 
 def in_time(ours):
-    """Whether somebody worked again soon enough after the lease, wherever one of ours was killed, and how late at most."""
+    """Whether somebody worked again soon enough after the lease, where one of ours was killed, and how late at most."""
     most = max(late for pair in ours for late in pair.late)
     return (
         f"{verdict(most <= LATE_MS)}, {shown(most)} ms at most. That lease is what the terms page of the killed daemon"
@@ -364,11 +364,11 @@ def crash(case):
     blind = ours[2]
     two = any(overlap for pair in ours if pair is not blind for overlap in pair.overlaps)
     section.say(
-        f"Killed, somebody works at most {LATE_MS} ms after the lease that began with the last renewal, of each of ours:"
-        f" {in_time(ours)} Mean below every rival's that needs a lease, at the same lease:"
+        f"Killed, somebody works at most {LATE_MS} ms after the lease that began with the last renewal, in each row of"
+        f" ours: {in_time(ours)} Mean below every rival's that needs a lease, at the same lease:"
         f" {verdict(below(limited, rivals))}. Never two at once: {verdict(not two)}, but for a program under"
-        " `tenurectl run` that does not look at its token, and goes on for a moment where all of its replica was frozen:"
-        f" {verdict(not any(blind.overlaps))}."
+        " `tenurectl run` that does not look at its token, and goes on for a moment after all of its replica was"
+        f" frozen: {verdict(not any(blind.overlaps))}."
         f" {TRIALS} trials of each, {SOME} at {FIXED_S} s, which is what River and Vault have, and nobody can change;"
         " all elections side by side, struck at any time; `etcdctl elect`, which has a minute, is in elect. Watched for"
         f" {WATCH_S:g} s after the frozen one goes on. The kernel frees an advisory lock of a process that died at"

@@ -65,10 +65,10 @@ def leases(case):
     ours = rows.pop("Tenure")
     late = in_time([pair for name, pair in found if name == "Tenure"])
     section.say(
-        f"At most {LATE_MS} ms after the lease that began with the last renewal: {late} Mean below every rival's at the same lease:"
-        f" {below(ours, rows)}."
-        f" {TRIALS} trials of each, at any time between two renewals and two tries, all elections side by side: {len(found)} pairs"
-        f" of replicas. etcd gives {LEAST_ETCD_S} s at least; River, Vault and `etcdctl elect` have one lease, see"
-        " crash."
+        f"At most {LATE_MS} ms after the lease that began with the last renewal: {late} Mean below every rival's at the"
+        f" same lease: {below(ours, rows)}."
+        f" {TRIALS} trials of each, at any time between two renewals and two tries, all elections side by side:"
+        f" {len(found)} pairs of replicas. etcd gives {LEAST_ETCD_S} s at least; River, Vault and `etcdctl elect` have"
+        " one lease, see crash."
     )
     return section
