@@ -70,7 +70,7 @@ TESTING := $(filter check check-more tests sim-check chaos failover consistency 
 	$(GOALS))
 SECTIONS := $(if $(BUILDING),build $(if $(call on,WITH_PGSQL),pgsql) $(if $(call on,WITH_SQLITE),sqlite) \
 	$(if $(call on,WITH_MYSQL),mysql) $(if $(findstring clang,$(CC)),clang)) \
-	$(if $(filter check tests chaos,$(GOALS)),chaos) \
+	$(if $(filter check tests chaos bench,$(GOALS)),chaos) \
 	$(if $(TESTING),check $(if $(call on,WITH_PGSQL),check-pgsql) $(if $(call on,WITH_MYSQL),check-mysql)) \
 	$(if $(filter fuzz fuzz-corpus,$(GOALS)),fuzz) $(if $(filter check model,$(GOALS)),model) \
 	$(if $(filter lint lint-% format,$(GOALS)),lint) $(if $(filter demo,$(GOALS)),demo demo-$(STORE)) \
@@ -287,6 +287,7 @@ TIMERS := $(addprefix $(P)/tests/bench/,$(if $(call on,WITH_PGSQL),time_exchange
 $(UNIT) $(STORE_TESTS) $(COUNTS) $(TIMERS): $(P)/%: $(O)/%.o $(MODULE_OBJECTS) $(TEST_ARCHIVES) $(STAMP)
 	$(call link,$(filter %.o,$^) $(filter %.a,$^),$(CHECK_LIBS) $(MODULE_LIBS) $(DAEMON_LIBS) $(CTL_LIBS))
 $(STORE_TESTS): $(STORE_HELPERS)
+$(TIMERS): CHECK_LIBS =
 
 # With libFuzzer, or with what runs the files of a corpus in its place.
 FUZZ := $(patsubst %.c,$(P)/%,$(wildcard tests/fuzz/fuzz_*.c))
