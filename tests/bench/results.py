@@ -11,12 +11,14 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
+PACKAGES = ["libpq5", "etcd-server", "zookeeper", "python3-kazoo", "patroni"]  # of what else is measured
 HEAD = """\
 # Results
 
 Measured by `make bench`, each section by `make bench ONLY=` its name; "consistency" and "load" by the targets of those
-names. A figure is a median with the smallest and the largest in brackets, and stands beside a rival or a floor that was
-measured in the same run. Sections of different processors are not to be compared; the oldest do not name theirs.
+names, and chaos by `make chaos REPORT=yes STORE=` the name of the store. A figure is a median with the smallest and the
+largest in brackets, and stands beside a rival or a floor that was measured in the same run. Sections of different
+processors are not to be compared; the oldest do not name theirs.
 """
 
 
@@ -96,7 +98,7 @@ def machine():
         "compiler": output("gcc", "--version"),
         "PostgreSQL": output("psql", "--version"),
         "MariaDB": output("mariadb", "--version"),
-        "etcd": output("etcd", "--version"),
+        "packages": output("dpkg-query", "-W", "-f", "${Package} ${Version}; ", *PACKAGES).rstrip(";"),
     }
     return (
         "## Machine\n\n"
