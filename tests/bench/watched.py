@@ -123,7 +123,7 @@ def never_two(watched):
     text = f"Never two of ours at once: {verdict(not any(judged))}"
     if excepted:
         text += (
-            f", but for {EXCEPTED[0]}, under `tenurectl run`, that does not look at its token, where all of"
+            f', but for "{EXCEPTED[0]}", under `tenurectl run`, that does not look at its token, where all of'
             f" {EXCEPTED[1]}: {verdict(not any(excepted))}"
         )
     return text + "."
