@@ -25,7 +25,7 @@ from results import HERE, Section, shown, spread, verdict
 from rivals import KINDS
 from zookeeper import ZooKeeper
 
-TRIALS = int(os.environ.get("TRIALS", "10"))
+TRIALS = int(os.environ.get("TRIALS", "8"))
 LEASE_S = 5
 FIXED_S = 15  # River and Vault have no option for it
 SOME = max(1, TRIALS // 2)  # trials of what has a lease as long as that
