@@ -36,7 +36,7 @@ CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_datab
 
 
 def pair(case, store, name):
-    keys = {"tenure": {"log_level": "debug"}, "component": {"cooldown": f"{COOLDOWN_MS}ms"}}
+    keys = {"tenure": {"log_level": "info"}, "component": {"cooldown": f"{COOLDOWN_MS}ms"}}
     return [case.replica(f"{name}-{node}", store, **keys).start() for node in "ab"]
 
 
