@@ -11,6 +11,7 @@ import sys
 import time
 
 import processes
+from case import STALLS
 from crash import RIVAL, START_S, side_by_side
 from etcd import Etcd
 from events import now
@@ -266,6 +267,12 @@ def soon(told, database, limit_ms):
     return f"{verdict(not slow)}{' by ' if slow else ''}{' and '.join(slow)}"
 
 
+def stood_still(since):
+    """How often the machine held up one that only slept, and for how long."""
+    late = [late for start, late in list(STALLS.seen) if start >= since] or [0]
+    return f"One process that only sleeps went on too late {sum(map(bool, late))} times, by {shown(max(late) / 1e6)} ms"
+
+
 def traced(name, rounds, replicas):
     """What each took, in milliseconds; what both daemons logged in the slowest goes to standard error."""
     found = [(took, [(replica.name, replica.log, replica.log.mark()) for replica in replicas]) for took in rounds]
@@ -278,7 +285,7 @@ def traced(name, rounds, replicas):
 
 
 def handover(case):
-    found, middle = {}, {}
+    found, middle, begun_at = {}, {}, now()
     for database, store, floor in databases(case):
         middle[database] = statistics.median(floor["floor"])
         found[f"floor of {database}: {FLOORS[database]}"] = floor["floor"]
@@ -315,6 +322,7 @@ def handover(case):
         " with the request for that, which a rival gets as a signal: from River on, at any time between two polls, in"
         f" {RIVALS_S} s side by side; they are not drawn. River and Oban notify, the others poll. Where all of a"
         " candidate is killed they wait for its lease to end, which is what `crash` is about."
+        f" {stood_still(begun_at)} at most: that is the machine, and befalls all."
     )
     section.say("![How many hand-overs took no longer than that](handover.svg)")
     return section
