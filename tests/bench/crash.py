@@ -328,8 +328,8 @@ def in_time(ours):
     """Whether somebody worked again soon enough after the lease, where one of ours was killed, and how late at most."""
     most, last = max((late, pair.name) for pair in ours for late in pair.late)
     return (
-        f"{verdict(most <= LATE_MS)}, {shown(most)} ms at most ({last}). That lease is what the terms page of the killed"
-        " daemon says; a renewal of which it did not hear before it died counts as none."
+        f"{verdict(most <= LATE_MS)}, {shown(most)} ms at most ({last}). That lease is what the terms page of the"
+        " killed daemon says; a renewal of which it did not hear before it died counts as none."
     )
 
 
