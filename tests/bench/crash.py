@@ -128,9 +128,10 @@ class Node:
         """(when, who) of each of the latest beats; only what is new is looked at."""
         self.rest += self.file.read()
         *lines, self.rest = self.rest.split(b"\n")
-        for word, at, _, pid in map(bytes.split, lines):
-            if word == b"beat":
-                self.seen.append((int(at), int(pid)))
+        for words in map(bytes.split, lines):
+            # Who is killed where a page of the file ends leaves half a line, and the next one's is longer by that.
+            if words[0] == b"beat" and len(words) == 4:
+                self.seen.append((int(words[1]), int(words[3])))
         return self.seen
 
     def last(self):
