@@ -130,7 +130,7 @@ class Node:
         *lines, self.rest = self.rest.split(b"\n")
         for words in map(bytes.split, lines):
             # Who is killed where a page of the file ends leaves half a line, and the next one's is longer by that.
-            if words[0] == b"beat" and len(words) == 4:
+            if len(words) == 4 and words[0] == b"beat":
                 self.seen.append((int(words[1]), int(words[3])))
         return self.seen
 
