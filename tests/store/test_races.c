@@ -6,6 +6,7 @@
 
 #include <check.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -147,6 +148,7 @@ static struct peer victim;
 static struct exchange_row seen[WORLD_LEASES];
 static _Atomic int taken[WORLD_LEASES];
 static _Atomic bool killed;
+static _Atomic int begun; // killers, to kill
 
 static void *kill_the_victim(void *argument)
 {
@@ -163,6 +165,7 @@ static void *kill_the_victim(void *argument)
 			};
 		const struct exchange_request request = {
 			.incarnation = world.server, .claims = claims, .claim_count = WORLD_LEASES};
+		begun++;
 		enum exchange_outcome outcome = peer_exchange(&daemon->peer, &request);
 		ck_assert(outcome == EXCHANGE_OK || outcome == EXCHANGE_BUSY);
 		for (size_t i = 0; outcome == EXCHANGE_OK && i < daemon->peer.reply.grant_count; i++) {
@@ -192,6 +195,7 @@ static void prepare_victim(void)
 	memcpy(seen, reply->rows, sizeof seen);
 	memset((void *)taken, 0, sizeof taken);
 	killed = false;
+	begun = 0;
 }
 
 // What this thread does between the killers' barriers.
@@ -200,6 +204,9 @@ static void run_victim(int *ret_deaths)
 	for (int round = 0; round < KILL_ROUNDS; round++) {
 		prepare_victim();
 		pthread_barrier_wait(&barrier);
+		// Who comes last to a barrier is the first to leave it: it would always renew in time.
+		while (begun < round % (KILLERS + 1))
+			sched_yield();
 		bool alive = peer_session(&victim, EXCHANGE_SESSION_RENEW)->session_alive;
 		pthread_barrier_wait(&barrier);
 		// Rule 4: either the renewal was first and nobody got anything, or it is dead and each lease went once.
