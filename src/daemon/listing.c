@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+// Of one connection. Where thousands ask, as many as fit into its output would have workers wait twice as long.
 #define ROWS_PER_TURN 64
 
 static bool is_ours(const struct election_lease *head)

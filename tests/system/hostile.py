@@ -6,12 +6,11 @@ Takes all connections that it gets, asks for everything on each and reads nothin
 then connects again and again for so many seconds (`refused`, and how often). It stays until standard input ends.
 """
 
-import resource
 import socket
 import sys
 import time
 
-from loader import connect
+from loader import connect, take_descriptors
 
 
 def take(path):
@@ -27,8 +26,7 @@ def take(path):
 
 def main():
     path, seconds = sys.argv[1], float(sys.argv[2])
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    take_descriptors()
     held = take(path)
     for peer in held:
         peer.sendall(b"status\n" * 8)

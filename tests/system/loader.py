@@ -20,6 +20,12 @@ DEAF = 20
 LONG = b"x" * 4096 + b"\n"
 
 
+def take_descriptors():
+    """All that may be had."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def connect(path):
     """A connection; the daemon's backlog may be full for a moment."""
     peer = socket.socket(socket.AF_UNIX)
@@ -58,8 +64,7 @@ def is_open(peer):
 
 def main():
     path, idle_count, cycles = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    take_descriptors()
     slow = [connect(path) for _ in range(TRICKLING)]
     deaf = [connect(path) for _ in range(DEAF)]
     for peer in slow + deaf:

@@ -27,6 +27,7 @@ LEASE_NS = SLOW * 2_000_000_000
 TIMEOUT_NS = LEASE_NS // 5
 FIFTH, TENTH = f"{SLOW * 400}ms", f"{SLOW * 200}ms"
 TIMING = {"lease": f"{SLOW * 2}s", "renew": FIFTH, "poll": TENTH, "timeout": FIFTH}
+CLIENTS = 16_384  # connections that a daemon serves at once, as tenured(8) says
 COMPONENT = {"stop_grace": FIFTH, "start_timeout": "5s", "cooldown": "1s"}
 
 

@@ -17,7 +17,7 @@ import unittest
 import http_client
 import processes
 from case import SystemTest, main
-from replica import LEASE_NS, TENURECTL, TENURED, WORKER, Memory, until
+from replica import CLIENTS, LEASE_NS, TENURECTL, TENURED, WORKER, Memory, until
 
 FIELD = re.compile(r' ([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
 
@@ -274,7 +274,6 @@ class SecretTest(SystemTest):
         self.assertNotIn(SECRET, result.stderr)
 
 
-CLIENTS = 16384
 # Takes every connection that it gets, and again whenever one is lost; tells how many it had when it got no more.
 HOG = """
 import resource, select, socket, sys

@@ -11,10 +11,9 @@ import time
 import processes
 from case import SystemTest, main
 from events import milliseconds, now
-from replica import Memory, until
+from replica import CLIENTS, Memory, until
 
 LINE_BYTES = 4096
-CLIENTS = 16384
 OUTPUT_BYTES = 1024 * 1024
 PROMPT_NS = 100_000_000
 

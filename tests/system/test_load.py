@@ -23,7 +23,7 @@ import loader
 import processes
 from case import SystemTest, main
 from events import milliseconds, now
-from replica import Memory
+from replica import CLIENTS, Memory
 
 COMPONENTS = 1000
 IDLE = 10_000
@@ -31,9 +31,8 @@ FULL = os.environ.get("TENURE_LOAD") == "full"
 CYCLES = 100_000 if FULL else 5000
 PROMPT_NS = 10_000_000
 CONNECTIONS = 1 + loader.TRICKLING + loader.DEAF + IDLE
-SERVED = 16_384  # at a time, as tenured(8) says
 # 4 kB for a line and as much for the rest of a connection; what is not read is 32 MiB of all, with room to grow.
-GROWTH_KB = SERVED * 8 + 2 * 32 * 1024
+GROWTH_KB = CLIENTS * 8 + 2 * 32 * 1024
 HOSTILE_S = 10 if FULL else 2
 PROBES = 300
 ROWS = 20_000
@@ -120,7 +119,7 @@ class LoadTest(SystemTest):
             return
         process = self.start(hostile, replica.socket, HOSTILE_S, user="nobody")
         line = self.probe(prober, "while another user takes all connections that it gets", process)
-        self.assertAlmostEqual(int(line.split()[1]), (SERVED - CONNECTIONS) / 2, delta=10)
+        self.assertAlmostEqual(int(line.split()[1]), (CLIENTS - CONNECTIONS) / 2, delta=10)
         self.figure(line)
         line = self.probe(prober, "while these ask and do not read, and it connects again and again", process)
         self.figure(line)

@@ -309,6 +309,13 @@ static size_t count_lines(struct peer *peer)
 	return lines;
 }
 
+static void hear_lines(struct peer *peer, size_t count)
+{
+	while (count_lines(peer) < count && !peer->ended)
+		wait_bytes(peer, buffer_size(&peer->heard) + 1);
+	ck_assert_uint_eq(count_lines(peer), count);
+}
+
 START_TEST(a_long_status_needs_little_room)
 {
 	struct peer *peer = new_peer();
@@ -317,16 +324,12 @@ START_TEST(a_long_status_needs_little_room)
 	say(slow, "status\ncheck component=engine\n");
 	ck_assert_int_eq(shutdown(slow->fd, SHUT_WR), 0); // which is no reason to keep its answers from it
 	say(peer, "status\ncheck component=engine\n");
-	while (count_lines(peer) < MANY + 2 && !peer->ended)
-		wait_bytes(peer, buffer_size(&peer->heard) + 1);
-	ck_assert_uint_eq(count_lines(peer), MANY + 2);
+	hear_lines(peer, MANY + 2);
 	turns = 0;
 	run_for(50 * NS_PER_MS);
 	ck_assert_uint_lt(turns, 10); // nothing spins
 	loop_watch_set(slow->watch, LOOP_READ);
-	while (count_lines(slow) < MANY + 2 && !slow->ended)
-		wait_bytes(slow, buffer_size(&slow->heard) + 1);
-	ck_assert_uint_eq(count_lines(slow), MANY + 2);
+	hear_lines(slow, MANY + 2);
 	free_peer(peer);
 	free_peer(slow);
 }
@@ -576,6 +579,18 @@ START_TEST(who_does_not_listen_is_dropped)
 }
 END_TEST
 
+START_TEST(the_last_words_wait_for_no_turn)
+{
+	char text[64];
+	struct peer *peer = new_peer();
+	ask(peer, "watch component=engine\n", "ok\nleader component=engine node= term=0\n");
+	server_tell_leader(server, 0);
+	server_flush(server);
+	ck_assert_int_gt(recv(peer->fd, text, sizeof text, MSG_DONTWAIT), 0);
+	free_peer(peer);
+}
+END_TEST
+
 // S7: of all connections together, each of which could have more for itself.
 START_TEST(who_takes_nothing_does_not_fill_the_memory)
 {
@@ -604,13 +619,9 @@ START_TEST(others_who_take_nothing_hold_no_listing_up)
 	say(deaf, "status\nstatus\n");
 	run_for(20 * NS_PER_MS);
 	say(peer, "status\n");
-	while (count_lines(peer) < MANY + 1 && !peer->ended)
-		wait_bytes(peer, buffer_size(&peer->heard) + 1);
-	ck_assert_uint_eq(count_lines(peer), MANY + 1);
+	hear_lines(peer, MANY + 1);
 	loop_watch_set(deaf->watch, LOOP_READ);
-	while (count_lines(deaf) < 2 * (MANY + 1) && !deaf->ended)
-		wait_bytes(deaf, buffer_size(&deaf->heard) + 1);
-	ck_assert_uint_eq(count_lines(deaf), 2 * (MANY + 1));
+	hear_lines(deaf, 2 * (MANY + 1));
 	free_peer(deaf);
 	free_peer(peer);
 }
@@ -733,7 +744,7 @@ int main(void)
 		a_worker_says_what_the_election_hears, check_says_whether_a_term_is_valid,
 		status_tells_all_of_a_component, watch_shows_what_is_and_what_changes,
 		a_half_closed_connection_gets_its_answers, what_waits_to_be_sent_outlives_the_end_of_input,
-		users_keep_others_out);
+		the_last_words_wait_for_no_turn, users_keep_others_out);
 	ADD(suite, "seats", start, the_worker_in_the_seat_is_told, extensions_only_where_they_are_wanted,
 		the_answer_to_join_comes_first, a_stale_term_does_not_join, standbys_take_the_seat_in_order,
 		a_standby_that_is_refused_goes_on_waiting, the_end_of_a_connection_is_the_end_of_its_workers,
