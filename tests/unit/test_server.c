@@ -635,6 +635,25 @@ START_TEST(others_who_take_nothing_hold_no_listing_up)
 }
 END_TEST
 
+// The kernel's memory counts too (S7); it would take ten times as much.
+START_TEST(who_takes_nothing_does_not_fill_the_kernel)
+{
+	struct peer *deaf = new_peer();
+	int taken = 0;
+	loop_watch_set(deaf->watch, 0);
+	say(deaf, "status\n");
+	for (int before = -1; taken == 0 || taken != before;) {
+		before = taken;
+		run_for(5 * NS_PER_MS);
+		ck_assert_int_eq(ioctl(deaf->fd, FIONREAD, &taken), 0);
+	}
+	ck_assert_int_le(taken, 2 * SERVER_KERNEL_BYTES);
+	loop_watch_set(deaf->watch, LOOP_READ);
+	hear_lines(deaf, MANY + 1);
+	free_peer(deaf);
+}
+END_TEST
+
 START_TEST(requests_without_reading_wait)
 {
 	struct peer *peer = new_peer();
@@ -765,7 +784,7 @@ int main(void)
 	ADD(suite, "small", start_small, connections_are_limited, joins_are_limited);
 	ADD(suite, "shared", start_shared, a_user_leaves_room_for_others);
 	ADD(suite, "narrow", start_narrow, who_does_not_listen_is_dropped);
-	ADD(suite, "many", start_many, a_long_status_needs_little_room);
+	ADD(suite, "many", start_many, a_long_status_needs_little_room, who_takes_nothing_does_not_fill_the_kernel);
 	ADD(suite, "crowded", start_crowded, who_takes_nothing_does_not_fill_the_memory,
 		others_who_take_nothing_hold_no_listing_up);
 	SRunner *runner = srunner_create(suite);
