@@ -106,7 +106,10 @@ static void take_server(struct election *e, struct election_update *u, const str
 		forget_observations(e);
 	e->connection = reply->connection;
 	e->deaf = reply->deaf;
-	e->believed = reply->believed;
+	if (another || !incarnation_equal(&e->believed, &reply->believed)) {
+		e->believed = reply->believed;
+		e->doubted = !incarnation_equal(&reply->server, &reply->believed);
+	}
 	if (!another)
 		return;
 	e->publish |= e->server.text[0] != '\0'; // it may have lost what this session offers

@@ -628,8 +628,9 @@ void election_step(struct election *e, const struct election_event *event, struc
 {
 	assert(event->now >= e->now);
 	assert(event->lease < e->lease_count || e->lease_count == 0);
-	struct election_note *notes = u->notes;
-	*u = (struct election_update){.notes = notes, .answer = ANSWER_OK};
+	u->note_count = 0;
+	u->answer = ANSWER_OK;
+	u->abort = u->submit = u->finished = false;
 	bool due = event->now >= election_deadline(e);
 	e->now = event->now;
 	pass_time(e, u);

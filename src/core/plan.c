@@ -29,7 +29,7 @@ bool holds_anything(const struct election *e)
 // From when on the server that answers may be believed (rule 3).
 static int64_t believed_at(const struct election *e)
 {
-	if (incarnation_equal(&e->server, &e->believed) || !RULE(DOUBT_NEW_INCARNATION))
+	if (!e->doubted || !RULE(DOUBT_NEW_INCARNATION))
 		return 0;
 	return e->server_seen_at + wait_ns(e->longest_lease_ns);
 }
@@ -212,8 +212,9 @@ static uint64_t draw_leap(const struct election *e)
 	return EXCHANGE_LEAP_LEAST + (draw >> 32) % (EXCHANGE_LEAP_MOST - EXCHANGE_LEAP_LEAST);
 }
 
-static void submit(struct election *e, struct election_update *u, struct exchange_request *request)
+static void submit(struct election *e, struct election_update *u)
 {
+	struct exchange_request *request = &u->request;
 	request->number = ++e->number;
 	request->session = e->session;
 	request->lease_ms = e->timing.lease_ns / NS_PER_MS;
@@ -235,42 +236,40 @@ static void submit(struct election *e, struct election_update *u, struct exchang
 	e->hinted = e->hinted && !request->report;
 	e->renew_soon = false;
 	u->submit = true;
-	u->request = *request;
 	u->request_deadline = e->now + e->timing.timeout_ns;
 }
 
 static void send_exchange(struct election *e, struct election_update *u, const struct plan *plan)
 {
-	struct exchange_request request = {0};
-	request.holds = plan->holds;
-	add_releases(e, &request);
+	struct exchange_request *request = &u->request;
+	*request = (struct exchange_request){.holds = plan->holds};
+	add_releases(e, request);
 	// A release is known to have been made by a report.
-	bool hurries = add_claims(e, u, &request) && request.release_count == 0;
-	e->publish |= e->stopping && request.release_count > 0;
-	bool doubted = request.claim_count > 0 && !incarnation_equal(&e->server, &e->believed);
-	request.adopt = doubted || terms_went_back(e, &request);
-	request.session_op = choose_session_op(e, plan, &request);
+	bool hurries = add_claims(e, u, request) && request->release_count == 0;
+	e->publish |= e->stopping && request->release_count > 0;
+	request->adopt = (request->claim_count > 0 && e->doubted) || terms_went_back(e, request);
+	request->session_op = choose_session_op(e, plan, request);
 	// Who leads everything looks at what others ask for: when it is told, and now and then. Nobody leads what was
 	// announced to be free: it is claimed first, and the rows are looked at right after.
-	request.report = !hurries && (plan->follows || !e->fresh || e->hinted || e->deaf || e->now >= e->report_at);
-	bool renews = request.session_op == EXCHANGE_SESSION_RENEW;
+	request->report = !hurries && (plan->follows || !e->fresh || e->hinted || e->deaf || e->now >= e->report_at);
+	bool renews = request->session_op == EXCHANGE_SESSION_RENEW;
 	// What is released is claimed next: this daemon's own words would have that wait for the disk once more.
-	if (request.release_count > 0 && !renews)
+	if (request->release_count > 0 && !renews)
 		e->publish_from = e->now + retry_ns(e);
 	// Who has something to say of itself says it before, or while, it looks at what others say (W19).
 	bool unsaid = e->publish && !renews;
-	request.strays = request.report && !unsaid && e->now >= e->strays_at;
-	bool begins = request.session_op == EXCHANGE_SESSION_CREATE;
-	request.candidates = request.strays || (request.report && (begins || prefers(e)));
+	request->strays = request->report && !unsaid && e->now >= e->strays_at;
+	bool begins = request->session_op == EXCHANGE_SESSION_CREATE;
+	request->candidates = request->strays || (request->report && (begins || prefers(e)));
 	// An exchange that was given up may yet write what it had to say: it is said again and again.
 	if (begins || (renews && (e->publish || e->now >= e->publish_at)))
-		add_offers(e, &request);
-	add_operation(e, &request);
+		add_offers(e, request);
+	add_operation(e, request);
 	if (e->fresh)
-		add_sweeps(e, &request);
-	if (request.session_op == EXCHANGE_SESSION_CREATE)
+		add_sweeps(e, request);
+	if (request->session_op == EXCHANGE_SESSION_CREATE)
 		begin_session(e, u);
-	submit(e, u, &request);
+	submit(e, u);
 }
 
 // The last exchange: what is left is released with it, and a database that does not answer is not waited for.
@@ -282,9 +281,9 @@ static void close_session(struct election *e, struct election_update *u)
 		change_session(e, u, SESSION_FAILED);
 	if (e->session_state == SESSION_CLOSED)
 		return;
-	struct exchange_request request = {.session_op = EXCHANGE_SESSION_DELETE};
-	add_releases(e, &request);
-	submit(e, u, &request);
+	u->request = (struct exchange_request){.session_op = EXCHANGE_SESSION_DELETE};
+	add_releases(e, &u->request);
+	submit(e, u);
 }
 
 void plan_exchange(struct election *e, struct election_update *u)

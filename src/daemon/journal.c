@@ -76,7 +76,7 @@ static void journal_leader(const struct agent *agent, const struct election_note
 static void journal_incarnation(const struct agent *agent)
 {
 	const struct election *election = &agent->election;
-	bool believed = incarnation_equal(&election->server, &election->believed);
+	bool believed = !election->doubted;
 	log_write(believed ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "incarnation",
 		LOG_FIELDS(log_text("server", election->server.text),
 			log_text("believed", believed ? NULL : election->believed.text),

@@ -265,29 +265,28 @@ bool tables_ask(
 	return reply->asked || request->pause != EXCHANGE_PAUSE_LEAVE;
 }
 
-static struct exchange_row row_report(const struct tables *tables, uint32_t lease)
+static void row_report(const struct tables *tables, uint32_t lease, struct exchange_row *report)
 {
 	const struct tables_lease *row = &tables->leases[lease];
-	struct exchange_row report = {.lease = lease, .exists = row->exists};
+	*report = (struct exchange_row){.lease = lease, .exists = row->exists};
 	if (!row->exists)
-		return report;
-	report.holder = row->session;
-	report.term = row->term;
-	report.since_ms = row->term ? (tables->now_us - row->acquired_us) / 1000 : 0;
-	report.asked = row->ask.term != 0 && row->ask.term == row->term;
-	report.target = report.asked ? row->ask.target : (struct uuid){0};
-	report.cooldown_ms = report.asked ? row->ask.cooldown_ms : 0;
-	memcpy(report.node, row->node, sizeof report.node);
+		return;
+	report->holder = row->session;
+	report->term = row->term;
+	report->since_ms = row->term ? (tables->now_us - row->acquired_us) / 1000 : 0;
+	report->asked = row->ask.term != 0 && row->ask.term == row->term;
+	report->target = report->asked ? row->ask.target : (struct uuid){0};
+	report->cooldown_ms = report->asked ? row->ask.cooldown_ms : 0;
+	memcpy(report->node, row->node, sizeof report->node);
 
 	const struct tables_session *holder = uuid_is_none(&row->session) ? NULL : session_find(tables, &row->session);
-	report.holder_seq = -1;
+	report->holder_seq = -1;
 	if (!holder)
-		return report;
-	report.holder_alive = true;
-	report.holder_seq = holder->seq;
-	report.holder_lease_ms = holder->lease_ms;
-	report.holder_age_us = tables->now_us - holder->renewed_us;
-	return report;
+		return;
+	report->holder_alive = true;
+	report->holder_seq = holder->seq;
+	report->holder_lease_ms = holder->lease_ms;
+	report->holder_age_us = tables->now_us - holder->renewed_us;
 }
 
 // The next session without a lease in the order of their last renewal, after `last`; NULL at the end.
@@ -295,11 +294,10 @@ static const struct tables_session *next_stray(const struct tables *tables, cons
 {
 	const struct tables_session *next = NULL;
 	for (const struct tables_session *s = tables->sessions; s < tables->sessions + tables->session_capacity; s++) {
-		if (uuid_is_none(&s->id) || is_named(tables, &s->id))
-			continue;
 		bool after =
 			!last || s->renewed_us > last->renewed_us || (s->renewed_us == last->renewed_us && s > last);
-		if (after && (!next || s->renewed_us < next->renewed_us))
+		bool nearer = after && (!next || s->renewed_us < next->renewed_us);
+		if (nearer && !uuid_is_none(&s->id) && !is_named(tables, &s->id))
 			next = s;
 	}
 	return next;
@@ -314,7 +312,7 @@ void tables_report(const struct tables *tables, const struct exchange_request *r
 	reply->rows = rows;
 	reply->row_count = request->report ? tables->name_count : 0;
 	for (size_t i = 0; i < reply->row_count; i++)
-		rows[i] = row_report(tables, (uint32_t)i);
+		row_report(tables, (uint32_t)i, &rows[i]);
 
 	reply->stray_count = 0;
 	const struct tables_session *stray = request->strays ? next_stray(tables, NULL) : NULL;
@@ -336,12 +334,10 @@ void tables_candidates(const struct tables *tables, const struct exchange_reques
 			continue;
 		uint32_t number = (uint32_t)reply->offerer_count++;
 		struct exchange_offerer *offerer = &offerers[number];
-		*offerer = (struct exchange_offerer){
-			.session = s->id,
-			.seq = s->seq,
-			.lease_ms = s->lease_ms,
-			.age_us = tables->now_us - s->renewed_us,
-		};
+		offerer->session = s->id;
+		offerer->seq = s->seq;
+		offerer->lease_ms = s->lease_ms;
+		offerer->age_us = tables->now_us - s->renewed_us;
 		memcpy(offerer->node, s->node, sizeof s->node);
 		for (uint32_t j = 0; j < s->offer_count && reply->candidate_count < room; j++)
 			candidates[reply->candidate_count++] = (struct exchange_candidate){

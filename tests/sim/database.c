@@ -167,14 +167,18 @@ void exchange_free(struct sim *sim, struct exchange *x)
 static void copy_request(struct exchange *x, const struct exchange_request *request)
 {
 	x->request = *request;
-	memcpy(x->releases, request->releases, request->release_count * sizeof *request->releases);
-	memcpy(x->claims, request->claims, request->claim_count * sizeof *request->claims);
-	memcpy(x->sweeps, request->sweeps, request->sweep_count * sizeof *request->sweeps);
 	x->request.releases = x->releases;
 	x->request.claims = x->claims;
 	x->request.sweeps = x->sweeps;
-	memcpy(x->offers, request->offers, request->offer_count * sizeof *request->offers);
 	x->request.offers = x->offers;
+	for (size_t i = 0; i < request->release_count; i++)
+		x->releases[i] = request->releases[i];
+	for (size_t i = 0; i < request->claim_count; i++)
+		x->claims[i] = request->claims[i];
+	for (size_t i = 0; i < request->sweep_count; i++)
+		x->sweeps[i] = request->sweeps[i];
+	for (size_t i = 0; i < request->offer_count; i++)
+		x->offers[i] = request->offers[i];
 	if (request->ask) {
 		x->ask = *request->ask;
 		x->request.ask = &x->ask;
@@ -298,6 +302,16 @@ static void trace_request(struct sim *sim, const struct node *n, const struct ex
 			r->sweeps[i].session.byte[1]);
 }
 
+// A bit each: one without work is not sent, or changes nothing.
+static uint32_t statements_of(const struct exchange_request *r)
+{
+	bool changes = r->claim_count + r->release_count + r->sweep_count > 0;
+	bool asks = r->ask || r->pause != EXCHANGE_PAUSE_LEAVE;
+	return 1U << STAGE_SESSION | 1U << STAGE_REPORT | (uint32_t)r->adopt << STAGE_ADOPT |
+	       (uint32_t)(r->claim_count > 0) << STAGE_MISSING | (uint32_t)changes << STAGE_CHANGE |
+	       (uint32_t)asks << STAGE_ASK;
+}
+
 void exchange_submit(struct sim *sim, struct node *n)
 {
 	struct exchange *x = exchange_new(sim);
@@ -309,6 +323,7 @@ void exchange_submit(struct sim *sim, struct node *n)
 	x->aborted = false;
 	x->doomed = false;
 	copy_request(x, &n->update.request);
+	x->statements = statements_of(&x->request);
 	x->reply.asked = false;
 	x->reply.grant_count = 0;
 	x->reply.grants = x->grants;
@@ -526,27 +541,6 @@ static bool carry_out_ask(struct sim *sim, struct exchange *x, struct tables *t)
 	return true;
 }
 
-// Whether the exchange has this statement at all: one without work is not sent, or changes nothing.
-static bool has_statement(const struct exchange_request *r, enum stage stage)
-{
-	switch (stage) {
-	case STAGE_ADOPT:
-		return r->adopt;
-	case STAGE_MISSING:
-		return r->claim_count > 0;
-	case STAGE_CHANGE:
-		return r->claim_count + r->release_count + r->sweep_count > 0;
-	case STAGE_ASK:
-		return r->ask || r->pause != EXCHANGE_PAUSE_LEAVE;
-	case STAGE_SESSION:
-	case STAGE_REPORT:
-		return true;
-	case STAGES:
-	default:
-		return false;
-	}
-}
-
 // The tables as the server sees them that this exchange goes to.
 static struct tables *look(struct sim *sim, const struct exchange *x)
 {
@@ -562,8 +556,6 @@ static struct tables *look(struct sim *sim, const struct exchange *x)
 // False where the statement did nothing: another was quicker.
 static bool carry_out(struct sim *sim, struct exchange *x)
 {
-	if (!has_statement(&x->request, x->stage))
-		return true;
 	struct tables *t = look(sim, x);
 	switch ((enum stage)x->stage) {
 	case STAGE_SESSION:
@@ -646,17 +638,18 @@ static bool meets_trouble(struct sim *sim, struct exchange *x)
 	}
 }
 
+// Until time has to pass: the server is the same for all statements before that.
 void exchange_statement(struct sim *sim, struct exchange *x)
 {
+	if (x->stage < x->last_stage && x->gap_stage != x->stage && meets_trouble(sim, x))
+		return;
 	for (; x->stage < x->last_stage; x->stage++) {
 		if (x->gap_stage == x->stage) {
 			x->gap_stage = NO_STAGE;
 			world_add(sim, sim->now + x->gap_ns, EVENT_STATEMENT, x->index, 0);
 			return;
 		}
-		if (meets_trouble(sim, x))
-			return;
-		if (!carry_out(sim, x)) {
+		if (x->statements & 1U << x->stage && !carry_out(sim, x)) {
 			end_early(sim, x, EXCHANGE_BUSY);
 			return;
 		}

@@ -223,6 +223,7 @@ struct exchange {
 	bool doomed; // its statements die with the connection
 	bool sent_any;
 	// Its fate.
+	uint32_t statements; // that it has, a bit each
 	uint32_t stage, last_stage, gap_stage;
 	int64_t gap_ns, reply_ns;
 	bool lose_reply;

@@ -19,7 +19,7 @@ int64_t host_true(const struct host *host, int64_t clock)
 {
 	int64_t shown = clock - host->base;
 	int64_t passed = shown;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		passed += shown - shown_after(host, passed);
 	while (shown_after(host, passed) < shown)
 		passed++;
