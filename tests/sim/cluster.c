@@ -31,9 +31,9 @@ void cluster_connect(struct sim *sim, struct node *n)
 }
 
 // The last state that was committed by `at`, or the oldest that is known.
-static const struct tables *state_at(const struct database *db, int64_t at)
+static struct tables *state_at(const struct database *db, int64_t at)
 {
-	const struct tables *state = db->tables;
+	struct tables *state = db->tables;
 	uint32_t index = db->snapshot_next;
 	for (uint32_t i = 0; i < db->snapshot_count; i++) {
 		index = (index + SNAPSHOTS - 1) % SNAPSHOTS;
@@ -44,15 +44,18 @@ static const struct tables *state_at(const struct database *db, int64_t at)
 	return state;
 }
 
-struct tables *cluster_view(struct sim *sim, struct node *n)
+struct tables *cluster_view(struct sim *sim, struct node *n, bool changes)
 {
 	struct database *db = &sim->database;
 	int64_t at = sim->now - (sim->calm ? 0 : n->lag_ns);
 	n->seen_to = at > n->seen_to ? at : n->seen_to;
-	copy(db->view, n->seen_to == sim->now ? db->tables : state_at(db, n->seen_to));
-	db->view->unix_time = db->tables->unix_time;
-	db->view->now_us = db->tables->now_us;
-	copy(db->changed, db->view);
+	struct tables *state = n->seen_to == sim->now ? db->tables : state_at(db, n->seen_to);
+	state->unix_time = db->tables->unix_time;
+	state->now_us = db->tables->now_us;
+	if (!changes)
+		return state;
+	copy(db->view, state);
+	copy(db->changed, state);
 	return db->changed;
 }
 

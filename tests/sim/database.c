@@ -550,7 +550,9 @@ static struct tables *look(struct sim *sim, const struct exchange *x)
 	int64_t unix_ns = UNIX_EPOCH_S * NS_PER_S + sim->now + sim->database.skew_ns;
 	t->unix_time = unix_ns / NS_PER_US;
 	t->now_us = unix_ns / NS_PER_US + sim->database.skew_us;
-	return is_cluster(sim) ? cluster_view(sim, &sim->nodes[x->node]) : t;
+	bool changes = x->stage != STAGE_REPORT &&
+		       (x->stage != STAGE_SESSION || x->request.session_op != EXCHANGE_SESSION_NONE);
+	return is_cluster(sim) ? cluster_view(sim, &sim->nodes[x->node], changes) : t;
 }
 
 // False where the statement did nothing: another was quicker.

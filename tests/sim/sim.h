@@ -416,8 +416,8 @@ static inline bool is_cluster(const struct sim *sim)
 }
 // To some node of the cluster.
 void cluster_connect(struct sim *sim, struct node *n);
-// The tables as that node sees them, for one statement to read and change.
-struct tables *cluster_view(struct sim *sim, struct node *n);
+// The tables as that node sees them, for one statement to read, or to change before it is certified.
+struct tables *cluster_view(struct sim *sim, struct node *n, bool changes);
 // What the statement changed is true for all from now on; false where it was not up to date, and nothing is changed.
 bool cluster_certify(struct sim *sim, struct node *n);
 
