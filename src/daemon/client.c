@@ -2,6 +2,7 @@
 // One connection: bytes in, bytes out, and its end.
 #include "server_internal.h"
 
+#include "clock.h"
 #include "log.h"
 
 #include <errno.h>
@@ -144,8 +145,7 @@ static void forget_output(struct client *client)
 void client_free(struct client *client)
 {
 	struct server *server = client->server;
-	if (client->is_active)
-		DL_DELETE2(server->active, client, active_prev, active_next);
+	client_deactivate(client);
 	seats_drop_all(client);
 	operate_forget(client);
 	DL_DELETE(server->clients, client);
@@ -163,13 +163,18 @@ void client_free(struct client *client)
 
 void client_activate(struct client *client)
 {
-	if (client->is_active)
+	if (client->among)
 		return;
-	client->is_active = true;
-	if (client->seats > 0)
-		DL_PREPEND2(client->server->active, client, active_prev, active_next);
-	else
-		DL_APPEND2(client->server->active, client, active_prev, active_next);
+	client->among = client->seats > 0 ? &client->server->active_workers : &client->server->active_others;
+	DL_APPEND2(*client->among, client, active_prev, active_next);
+}
+
+void client_deactivate(struct client *client)
+{
+	if (!client->among)
+		return;
+	DL_DELETE2(*client->among, client, active_prev, active_next);
+	client->among = NULL;
 }
 
 static void say_too_long(struct client *client, int error)
@@ -179,9 +184,16 @@ static void say_too_long(struct client *client, int error)
 	client_expel(client, line_problem(error));
 }
 
+// One may take as long as a thousand others: where many wait for a seat, say, and it is about one of them.
+static bool has_had_its_share(const struct client *client, unsigned done)
+{
+	const struct server *server = client->server;
+	return done >= server->setup.limits.requests || (done > 0 && clock_now_ns() >= server->turn_until);
+}
+
 void client_work(struct client *client)
 {
-	unsigned left = client->server->setup.limits.requests;
+	unsigned done = 0;
 	while (client->has_work && client->state == CLIENT_OPEN && !client->waits && !client_output_is_high(client)) {
 		char *text;
 		size_t size;
@@ -190,7 +202,7 @@ void client_work(struct client *client)
 				return;
 			continue;
 		}
-		if (left-- == 0)
+		if (has_had_its_share(client, done++))
 			return;
 		int result = line_splitter_next(&client->input, &text, &size);
 		if (result > 0)
@@ -292,14 +304,12 @@ void client_expel(struct client *client, const char *why)
 	end(client, CLIENT_EXPELLED);
 }
 
-// After something was put into its output, or could not be. Nobody's silence is a reason to hang up on a worker.
+// After something was put into its output, or could not be.
 static void end_output(struct client *client, int error)
 {
-	bool crowds = client->seats == 0 && buffer_size(&client->output) > SERVER_OUTPUT_LOW &&
-		      server_output_is_high(client->server);
 	if (client->state == CLIENT_EXPELLED)
 		forget_output(client);
-	else if (error == -ENOBUFS || crowds)
+	else if (error == -ENOBUFS)
 		client_expel(client, "it does not take what it is told");
 	else if (error < 0)
 		client_expel(client, strerror(-error));
@@ -313,9 +323,20 @@ void client_end_line(struct client *client, struct line_writer *writer)
 	end_output(client, line_end(writer));
 }
 
+// Nobody's silence is a reason to hang up on a worker.
+static bool crowds(const struct client *client)
+{
+	return client->seats == 0 && buffer_size(&client->output) > SERVER_OUTPUT_LOW &&
+	       server_output_is_high(client->server);
+}
+
 void client_put_line(struct client *client, const struct buffer *line)
 {
 	end_output(client, buffer_append(&client->output, buffer_bytes(line), buffer_size(line)));
+	if (crowds(client))
+		client_flush(client); // much may change at once: who would take it is no reason for the crowd
+	if (crowds(client))
+		client_expel(client, "it does not take what it is told");
 }
 
 void client_ok(struct client *client)

@@ -36,6 +36,10 @@ static void take_seat(struct member *member)
 	post_of(member)->seated = member;
 	member->seated = true;
 	member->client->seats++;
+	if (member->client->among) { // from here on among the workers
+		client_deactivate(member->client);
+		client_activate(member->client);
+	}
 }
 
 static void remove_member(struct member *member)

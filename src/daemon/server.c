@@ -283,28 +283,42 @@ static void serve(struct server *server, struct client *client)
 		client_free(client);
 		return;
 	}
-	DL_DELETE2(server->active, client, active_prev, active_next);
-	client->is_active = !client_rest(client);
-	if (client->is_active)
-		DL_APPEND2(server->active, client, active_prev, active_next);
+	client_deactivate(client);
+	if (!client_rest(client))
+		client_activate(client);
+}
+
+// The one that waits longest. False where all had their share.
+static bool serve_next(struct server *server, struct client *next)
+{
+	if (!next || next->turn == server->turn)
+		return false;
+	serve(server, next);
+	return true;
 }
 
 // Each once, as far as the turn's time goes: whoever had its share goes to the end, so the next turn begins with those
-// that had none, but for workers: these come first always. Leases come before requests (W17).
+// that had none. Workers come first always; they may ask without end, so one of the others is served all the same.
+// Leases come before requests (W17).
 void server_turn(struct server *server)
 {
-	int64_t until = clock_now_ns() + TURN_NS;
+	server->turn_until = clock_now_ns() + TURN_NS;
 	server->turn++;
 	settle(server);
-	while (server->active && server->active->turn != server->turn && clock_now_ns() < until)
-		serve(server, server->active);
+	while (clock_now_ns() < server->turn_until && serve_next(server, server->active_workers)) {
+	}
+	while (serve_next(server, server->active_others) && clock_now_ns() < server->turn_until) {
+	}
 	if (server->listen_watch)
 		resume_accepting(server);
-	loop_watch_set(server->again_watch, server->active ? LOOP_READ : 0);
+	loop_watch_set(server->again_watch, server->active_workers || server->active_others ? LOOP_READ : 0);
 }
 
 void server_flush(struct server *server)
 {
-	for (struct client *client = server->active; client; client = client->active_next)
-		client_flush(client);
+	struct client *client;
+	DL_FOREACH2(server->active_workers, client, active_next)
+	client_flush(client);
+	DL_FOREACH2(server->active_others, client, active_next)
+	client_flush(client);
 }

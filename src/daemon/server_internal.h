@@ -92,7 +92,6 @@ struct client {
 	struct user *user;
 	struct loop_watch *watch;
 	bool has_work;   // there may be complete lines, or a listing goes on
-	bool is_active;  // in server->active
 	bool is_leaving; // in server->leaving
 	bool is_blocked; // the socket takes no more for now
 	bool waits;      // for its operation; what it says meanwhile is not read
@@ -102,8 +101,9 @@ struct client {
 	bool watches_all; // also what is configured later
 	struct member *members;
 	size_t member_count;
-	size_t seats;  // of these
-	uint64_t turn; // the last in which it had its share
+	size_t seats;          // of these
+	uint64_t turn;         // the last in which it had its share
+	struct client **among; // those that are active, workers or others; NULL: it is not
 	struct client *active_prev, *active_next;
 	struct client *leaving_next;
 	struct line_splitter input;
@@ -147,7 +147,9 @@ struct server {
 	size_t output_bytes; // that all together have not taken
 	bool has_refused;    // and the log says so
 	uint64_t turn;
-	struct client *active;  // to be looked at in this turn, workers first
+	int64_t turn_until;            // its time is over then
+	struct client *active_workers; // to be looked at in this turn, and before the others: who sits in a seat
+	struct client *active_others;
 	struct client *leaving; // their workers are gone, or expelled
 	struct asking asking;
 	struct operating operating;
@@ -165,6 +167,7 @@ void client_free(struct client *client);
 // By the group that the peer had, and by its other ones (S7).
 bool client_is_in_group(const struct client *client, gid_t gid);
 void client_activate(struct client *client);
+void client_deactivate(struct client *client);
 // Handles what was received, as far as one turn goes.
 void client_work(struct client *client);
 void client_flush(struct client *client);
@@ -178,7 +181,8 @@ void client_drop(struct client *client, const char *why);
 void client_expel(struct client *client, const char *why);
 // Ends a line that was begun in the client's output; for one that does not fit the client is expelled.
 void client_end_line(struct client *client, struct line_writer *writer);
-// A line that was written before.
+// A line that was written before, of which any number may come, asked for or not: where all together have too much,
+// who does not take it is dropped.
 void client_put_line(struct client *client, const struct buffer *line);
 void client_ok(struct client *client);
 void client_error(struct client *client, enum wire_code code, const char *message);
@@ -264,8 +268,10 @@ static inline bool server_output_is_high(const struct server *server)
 static inline bool client_output_is_high(const struct client *client)
 {
 	size_t limit = client->output.limit / 2, size = buffer_size(&client->output);
+	// A worker says more than it is told, and must not wait for others who take nothing.
+	size_t crowd = client->seats > 0 ? SERVER_OUTPUT_LOW : 1;
 	return size >= (limit < SERVER_OUTPUT_HIGH ? limit : SERVER_OUTPUT_HIGH) ||
-	       (size > 0 && server_output_is_high(client->server));
+	       (size >= crowd && server_output_is_high(client->server));
 }
 
 static inline int64_t whole_ms(int64_t ns)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The socket server: connections, the protocol, seats, listings, limits.
+#include "line.h"
 #include "server_bench.h"
 
 #define MANY 10000
@@ -635,6 +636,146 @@ START_TEST(others_who_take_nothing_hold_no_listing_up)
 }
 END_TEST
 
+// What changes at once is more than one may have waiting, but it waits for nothing.
+START_TEST(who_takes_what_it_is_told_stays)
+{
+	struct peer *deaf = new_peer();
+	struct peer *watcher = new_peer();
+	loop_watch_set(deaf->watch, 0);
+	say(deaf, "status\nstatus\n");
+	run_for(20 * NS_PER_MS);
+	ask(watcher, "watch component=engine\n", "ok\nleader component=engine node= term=0\n");
+	for (int i = 0; i < 200; i++)
+		server_tell_leader(server, 0);
+	hear_lines(watcher, 200);
+	free_peer(deaf);
+	free_peer(watcher);
+}
+END_TEST
+
+START_TEST(others_who_take_nothing_do_not_cut_a_history_off)
+{
+	static const struct exchange_past past[200] = {{.node = "b"}};
+	const struct exchange_reply reply = {.past = past, .past_count = COUNT_OF(past)};
+	struct peer *deaf = new_peer();
+	struct peer *peer = new_peer();
+	loop_watch_set(deaf->watch, 0);
+	say(deaf, "status\nstatus\n");
+	run_for(20 * NS_PER_MS);
+	say(peer, "history count=200\n");
+	wait_events(1);
+	server_tell_operated(server, RESULT_DONE, &reply);
+	hear_lines(peer, COUNT_OF(past) + 1);
+	free_peer(deaf);
+	free_peer(peer);
+}
+END_TEST
+
+// Beside a worker in its seat: each event takes all of a turn, and others have said more than one turn carries out.
+#define PUSHY 8
+static struct peer *pushy[PUSHY];
+static struct peer *patient;
+static const char *patient_says;
+static size_t patient_at;
+
+static void take_a_turn(const struct election_event *event)
+{
+	int64_t until = clock_now_ns() + NS_PER_MS;
+	(void)event;
+	if (patient && event_count == patient_at + 1)
+		say(patient, patient_says);
+	while (clock_now_ns() < until) {
+	}
+}
+
+static void say_much(struct peer *peer, const char *start, size_t count)
+{
+	char line[LINE_BYTES + 1];
+	memset(line, 'x', LINE_BYTES - 1);
+	memcpy(line, start, strlen(start));
+	line[LINE_BYTES - 1] = '\n'; // one is all that is received at once
+	line[LINE_BYTES] = '\0';
+	while (count-- > 0)
+		say(peer, line);
+}
+
+static void push(const char *says, size_t at)
+{
+	char start[64];
+	patient_says = says;
+	patient_at = event_count + at;
+	on_event = take_a_turn;
+	for (int i = 0; i < PUSHY; i++) {
+		snprintf(start, sizeof start, "alive component=c%d term=1 x=", 10 + i);
+		say_much(pushy[i], start, 30);
+	}
+}
+
+static void seat_the_pushy(void)
+{
+	char name[16];
+	for (int i = 0; i < PUSHY; i++) {
+		snprintf(name, sizeof name, "c%d", 10 + i);
+		pushy[i] = joined(name);
+	}
+}
+
+static void free_all(void)
+{
+	on_event = NULL;
+	for (int i = 0; i < PUSHY; i++)
+		free_peer(pushy[i]);
+	free_peer(patient);
+	patient = NULL;
+}
+
+// S7: other workers, of anybody who may be one, ask without end.
+START_TEST(workers_are_served_by_turns)
+{
+	seat_the_pushy();
+	patient = joined("engine");
+	push("alive component=engine term=1\n", 5);
+	wait_events(event_count + 5 + 3 * PUSHY);
+	size_t at = patient_at;
+	while (at < event_count && events[at].lease != 0)
+		at++;
+	ck_assert_uint_lt(at, patient_at + 2 * PUSHY + 2);
+	free_all();
+}
+END_TEST
+
+START_TEST(workers_leave_time_for_others)
+{
+	seat_the_pushy();
+	patient = new_peer();
+	push("check component=engine\n", 5);
+	hear(patient, "ok valid=no\n");
+	ck_assert_uint_lt(event_count, patient_at + 2 * PUSHY + 2);
+	free_all();
+}
+END_TEST
+
+// What it says may be more than one turn carries out, and then others have said something, too.
+START_TEST(a_worker_that_says_much_stays_before_others)
+{
+	struct peer *worker = joined("engine");
+	for (int i = 0; i < PUSHY; i++) {
+		pushy[i] = new_peer();
+		say(pushy[i], "join component=counter\n");
+	}
+	answer = ANSWER_BUSY;
+	on_event = take_a_turn;
+	say(worker, "alive component=engine term=1\nalive component=engine term=1\nalive component=engine term=1\n");
+	wait_events(1 + 3 + PUSHY);
+	size_t alive = 0, at = 1;
+	for (; alive < 3; at++)
+		alive += events[at].type == ELECTION_ALIVE;
+	ck_assert_uint_le(at, 1 + 3 + 3);
+	patient = worker;
+	free_all();
+}
+END_TEST
+
 // The kernel's memory counts too (S7); it would take ten times as much.
 START_TEST(who_takes_nothing_does_not_fill_the_kernel)
 {
@@ -740,6 +881,11 @@ static void start_shared(void)
 	start_with(3, (struct server_limits){.clients = 8});
 }
 
+static void start_terse(void)
+{
+	start_with(3, (struct server_limits){.requests = 1});
+}
+
 static void start_crowded(void)
 {
 	start_with(MANY, (struct server_limits){.all_output_bytes = 16 * 1024});
@@ -784,9 +930,12 @@ int main(void)
 	ADD(suite, "small", start_small, connections_are_limited, joins_are_limited);
 	ADD(suite, "shared", start_shared, a_user_leaves_room_for_others);
 	ADD(suite, "narrow", start_narrow, who_does_not_listen_is_dropped);
-	ADD(suite, "many", start_many, a_long_status_needs_little_room, who_takes_nothing_does_not_fill_the_kernel);
+	ADD(suite, "many", start_many, a_long_status_needs_little_room, who_takes_nothing_does_not_fill_the_kernel,
+		workers_are_served_by_turns, workers_leave_time_for_others);
+	ADD(suite, "terse", start_terse, a_worker_that_says_much_stays_before_others);
 	ADD(suite, "crowded", start_crowded, who_takes_nothing_does_not_fill_the_memory,
-		others_who_take_nothing_hold_no_listing_up);
+		others_who_take_nothing_hold_no_listing_up, who_takes_what_it_is_told_stays,
+		others_who_take_nothing_do_not_cut_a_history_off);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	int failed = srunner_ntests_failed(runner);
