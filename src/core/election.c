@@ -714,6 +714,13 @@ void election_supply_id(struct election *e, const struct uuid *id)
 	e->spare = *id;
 }
 
+void election_forgive(struct election *e, int64_t ns)
+{
+	for (uint32_t i = 0; i < e->lease_count; i++)
+		if (e->leases[i].late_at != ELECTION_NEVER)
+			e->leases[i].late_at += ns;
+}
+
 bool election_wants_id(const struct election *e)
 {
 	return uuid_is_none(&e->spare);

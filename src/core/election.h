@@ -345,6 +345,9 @@ void election_resume_session(struct election *election, const struct uuid *sessi
 // False where another component of its group leads by another term.
 bool election_resume_term(struct election *election, uint32_t lease, const struct election_token *token);
 
+// Whoever steps it heard nobody for so long, though they may have spoken: no worker is late for that (W16).
+void election_forgive(struct election *election, int64_t ns);
+
 void election_step(struct election *election, const struct election_event *event, struct election_update *update);
 
 // The time of the next ELECTION_TIME, or ELECTION_NEVER.

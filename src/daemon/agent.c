@@ -15,6 +15,9 @@
 
 // In a lease's usual update: extended, and perhaps something else.
 #define NOTES_USUAL 2
+// A loop that is later than this stood still: the process was stopped, the machine suspended. What workers said
+// meanwhile is read and served in as much time.
+#define STILL_NS (10 * NS_PER_MS)
 
 static void supply_id(struct agent *agent)
 {
@@ -185,12 +188,21 @@ static void give_back_notes(const struct election_update *update, size_t lease_c
 		(void)madvise((void *)begin, end - begin, MADV_DONTNEED); // locked memory stays
 }
 
+static void forgive(struct agent *agent, int64_t now)
+{
+	int64_t still_ns = agent->due_at < now ? now - agent->due_at : 0;
+	agent->due_at = INT64_MAX;
+	if (still_ns > STILL_NS)
+		election_forgive(&agent->election, still_ns + STILL_NS);
+}
+
 static void step_once(struct agent *agent, struct election_event *event)
 {
 	struct election_update *update = &agent->update;
 	int64_t sent_at = agent->election.sent_at;
 	supply_id(agent);
 	event->now = clock_now_ns();
+	forgive(agent, event->now);
 	election_step(&agent->election, event, update);
 	if (update->abort)
 		give_up(agent, event->now - sent_at);
@@ -331,6 +343,7 @@ static void on_turn(void *userdata)
 	tell_service_manager(agent);
 	feed_watchdog(agent);
 	int64_t at = election_deadline(&agent->election), http_at = http_deadline(agent->http);
+	agent->due_at = at;
 	at = http_at < at ? http_at : at;
 	loop_arm(agent->setup.loop, agent->watchdog_at < at ? agent->watchdog_at : at);
 	if (!agent->finished)
@@ -468,6 +481,7 @@ int agent_new(struct agent **ret, const struct agent_setup *setup)
 	agent->watchdog_at = agent->watchdog_interval_ns == INT64_MAX ? INT64_MAX : 0;
 	int64_t now = clock_now_ns();
 	agent->reported_at = now;
+	agent->due_at = INT64_MAX;
 	agent->metrics.started_ms = clock_wall_ms();
 	int error = allocate(agent);
 	if (error == 0)

@@ -289,6 +289,23 @@ START_TEST(a_life)
 }
 END_TEST
 
+START_TEST(w16_what_was_not_read_is_not_late)
+{
+	make_agent();
+	start();
+	say("join component=engine extend=no heartbeat_ms=100\n");
+	expect("granted component=engine term=1 ");
+	say("started component=engine term=1\n");
+	expect("ok\n");
+	say("alive component=engine term=1\n");
+	nanosleep(&(struct timespec){.tv_nsec = 300 * NS_PER_MS}, NULL); // the loop stands still
+	expect("\n");
+	ck_assert_str_eq(heard, "ok\n");
+	expect("revoked component=engine term=1 reason=stalled "); // it is silent from here on
+	hang_up();
+}
+END_TEST
+
 START_TEST(a_resumed_session_that_is_gone)
 {
 	struct page_session session = a_session();
@@ -483,6 +500,7 @@ int main(void)
 	TCase *life = tcase_create("life");
 	tcase_add_checked_fixture(life, set_up, tear_down);
 	tcase_add_test(life, a_life);
+	tcase_add_test(life, w16_what_was_not_read_is_not_late);
 	tcase_add_test(life, operators_are_answered);
 	tcase_add_test(life, a_resumed_session_that_is_gone);
 	tcase_add_test(life, the_watchers_see_the_leader);
