@@ -282,7 +282,7 @@ void client_drop(struct client *client, const char *why)
 {
 	if (client->state == CLIENT_DEAD)
 		return;
-	if (why)
+	if (why && server_may_log(client->server))
 		log_info("client-dropped", log_int("pid", client->peer.pid), log_int("uid", client->peer.uid),
 			log_text("reason", why));
 	loop_watch_set(client->watch, 0);

@@ -169,8 +169,10 @@ static void do_join(struct request *request)
 	event.lease = request->lease;
 	event.heartbeat_ns = heartbeat_ms * NS_PER_MS;
 	if (!may_join(request)) {
-		log_warning("join-denied", log_text("component", server_component(request->server, request->lease)),
-			log_int("pid", request->client->peer.pid), log_int("uid", request->client->peer.uid));
+		if (server_may_log(request->server))
+			log_warning("join-denied",
+				log_text("component", server_component(request->server, request->lease)),
+				log_int("pid", request->client->peer.pid), log_int("uid", request->client->peer.uid));
 		request_fail(
 			request, WIRE_CODE_DENIED, "this user may not join; see users= and groups= of the component");
 	} else if (request->server->setup.slots[request->lease] < 0) {
@@ -297,8 +299,9 @@ bool request_may_manage(const struct request *request)
 	bool is_admin = admins != (gid_t)-1 && client_is_in_group(request->client, admins);
 	if (uid == 0 || uid == geteuid() || is_admin)
 		return true;
-	log_warning("request-denied", log_text("request", request->line->word),
-		log_int("pid", request->client->peer.pid), log_int("uid", uid));
+	if (server_may_log(request->server))
+		log_warning("request-denied", log_text("request", request->line->word),
+			log_int("pid", request->client->peer.pid), log_int("uid", uid));
 	request_fail(request, WIRE_CODE_DENIED,
 		"only root, the daemon's own user and members of admin_group may ask for that");
 	return false;

@@ -17,6 +17,8 @@
 #define ACCEPTS_PER_TURN 16
 // What all connections together may take of one turn.
 #define TURN_NS NS_PER_MS
+// Lines in the log of what any user can bring about.
+#define LOGGED_PER_S 20
 // How long accepting rests where not even the spare descriptor helps.
 #define ACCEPT_PAUSE_NS (200 * NS_PER_MS)
 
@@ -35,6 +37,19 @@ const char *server_outcome_name(enum exchange_outcome outcome)
 	default:
 		return "unknown";
 	}
+}
+
+bool server_may_log(struct server *server)
+{
+	int64_t now = clock_now_ns();
+	if (now - server->logged_since >= NS_PER_S) {
+		if (server->logged > LOGGED_PER_S)
+			log_warning("clients", log_uint("more", server->logged - LOGGED_PER_S),
+				log_text("does", "leaves what else they were refused out of the log"));
+		server->logged_since = now;
+		server->logged = 0;
+	}
+	return server->logged++ < LOGGED_PER_S;
 }
 
 static int open_spare(void)

@@ -144,8 +144,10 @@ struct server {
 	struct client *clients;
 	size_t client_count;
 	struct user *users;
-	size_t output_bytes; // that all together have not taken
-	bool has_refused;    // and the log says so
+	size_t output_bytes;  // that all together have not taken
+	bool has_refused;     // and the log says so
+	int64_t logged_since; // what any user can bring about, and how often
+	uint64_t logged;
 	uint64_t turn;
 	int64_t turn_until;            // its time is over then
 	struct client *active_workers; // to be looked at in this turn, and before the others: who sits in a seat
@@ -223,6 +225,10 @@ void operate_forget(const struct client *client);
 // candidates.c
 void offers_free(struct offers *offers);
 void candidates_format(const struct server *server, uint32_t lease, char ret_text[static CANDIDATES_TEXT_SIZE]);
+
+// server.c
+// Whether a line more is for the log that any user can bring about, as often as they like.
+bool server_may_log(struct server *server);
 
 void server_index_components(struct server *server);
 

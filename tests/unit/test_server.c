@@ -3,6 +3,8 @@
 #include "line.h"
 #include "server_bench.h"
 
+#include <sys/stat.h>
+
 #define MANY 10000
 
 START_TEST(hello_tells_who_is_there)
@@ -588,6 +590,30 @@ START_TEST(who_does_not_listen_is_dropped)
 }
 END_TEST
 
+// S7
+START_TEST(nobody_fills_the_log)
+{
+	struct config_id another = {.id = getuid() + 1};
+	struct stat status;
+	FILE *file = tmpfile();
+	int before = dup(STDERR_FILENO);
+	struct peer *peer = new_peer();
+	config.components[0].users = (struct config_ids){.items = &another, .count = 1};
+	ck_assert_int_ge(dup2(fileno(file), STDERR_FILENO), 0);
+	for (int i = 0; i < 1000; i++) {
+		say(peer, "join component=engine\n");
+		hear_lines(peer, 1);
+	}
+	dup2(before, STDERR_FILENO);
+	close(before);
+	ck_assert_int_eq(fstat(fileno(file), &status), 0);
+	ck_assert_int_gt(status.st_size, 0);
+	ck_assert_int_lt(status.st_size, 10000);
+	fclose(file);
+	free_peer(peer);
+}
+END_TEST
+
 START_TEST(the_last_words_wait_for_no_turn)
 {
 	char text[64];
@@ -917,7 +943,7 @@ int main(void)
 		a_worker_says_what_the_election_hears, check_says_whether_a_term_is_valid,
 		status_tells_all_of_a_component, watch_shows_what_is_and_what_changes,
 		a_half_closed_connection_gets_its_answers, what_waits_to_be_sent_outlives_the_end_of_input,
-		the_last_words_wait_for_no_turn, users_keep_others_out);
+		nobody_fills_the_log, the_last_words_wait_for_no_turn, users_keep_others_out);
 	ADD(suite, "seats", start, the_worker_in_the_seat_is_told, extensions_only_where_they_are_wanted,
 		the_answer_to_join_comes_first, a_stale_term_does_not_join, standbys_take_the_seat_in_order,
 		a_standby_that_is_refused_goes_on_waiting, the_end_of_a_connection_is_the_end_of_its_workers,
