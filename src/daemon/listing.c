@@ -148,18 +148,24 @@ static bool start_watching(struct client *client)
 	if (client->watching)
 		return true;
 	client->watching = calloc(client->server->post_count / 8 + 1, 1);
-	return client->watching != NULL;
+	if (!client->watching)
+		return false;
+	DL_APPEND2(client->server->watching, client, watching_prev, watching_next);
+	return true;
 }
 
 void listing_forget(struct client *client)
 {
 	struct server *server = client->server;
-	for (uint32_t i = 0; client->watching && i < server->post_count; i++) {
+	if (!client->watching)
+		return;
+	for (uint32_t i = 0; i < server->post_count; i++) {
 		if (client->watching[i / 8] == 0)
 			i |= 7; // few of many are watched
 		else
 			server->posts[i].watchers -= is_watching(client, i);
 	}
+	DL_DELETE2(server->watching, client, watching_prev, watching_next);
 	free(client->watching);
 }
 
@@ -177,7 +183,7 @@ void listing_begin(struct client *client, enum listing_kind kind, uint32_t first
 int listing_reserve(struct client *client, size_t post_count)
 {
 	size_t before = client->server->post_count / 8 + 1, size = post_count / 8 + 1;
-	if (!client->watching || size == before)
+	if (size == before)
 		return 0;
 	uint8_t *watching = realloc(client->watching, size);
 	if (!watching)
@@ -190,7 +196,7 @@ int listing_reserve(struct client *client, size_t post_count)
 void listing_add(struct client *client, uint32_t first, uint32_t end)
 {
 	struct listing *listing = &client->listing;
-	if (!client->watching || !client->watches_all || first == end)
+	if (!client->watches_all || first == end)
 		return;
 	if (listing->kind == LISTING_WATCH && listing->end == first) {
 		listing->end = end;
@@ -234,7 +240,8 @@ void server_tell_leader(struct server *server, uint32_t lease)
 	buffer_init(&line, LINE_BYTES);
 	struct line_writer writer = write_leader(server, lease, &line);
 	bool written = line_end(&writer) == 0;
-	DL_FOREACH (server->clients, client) {
+	DL_FOREACH2(server->watching, client, watching_next)
+	{
 		if (client->state != CLIENT_OPEN || !is_watching(client, lease))
 			continue;
 		if (written)

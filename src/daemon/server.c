@@ -200,7 +200,8 @@ int server_reserve(struct server *server, size_t count)
 		array_grow(&server->by_name, count, sizeof *server->by_name) < 0 ||
 		array_grow(&server->vacant, count, sizeof *server->vacant) < 0)
 		return -ENOMEM;
-	DL_FOREACH (server->clients, client) {
+	DL_FOREACH2(server->watching, client, watching_next)
+	{
 		if (listing_reserve(client, count) < 0)
 			return -ENOMEM;
 	}
@@ -216,7 +217,8 @@ void server_configure(struct server *server, const struct config *config, const 
 	server->setup.config = config;
 	server->setup.slots = slots;
 	server_index_components(server);
-	DL_FOREACH (server->clients, client) {
+	DL_FOREACH2(server->watching, client, watching_next)
+	{
 		listing_add(client, known, server_component_count(server));
 	}
 }

@@ -105,6 +105,7 @@ struct client {
 	uint64_t turn;         // the last in which it had its share
 	struct client **among; // those that are active, workers or others; NULL: it is not
 	struct client *active_prev, *active_next;
+	struct client *watching_prev, *watching_next;
 	struct client *leaving_next;
 	struct line_splitter input;
 };
@@ -142,6 +143,7 @@ struct server {
 	int again_fd;         // always readable
 	struct loop_watch *again_watch;
 	struct client *clients;
+	struct client *watching; // of these, those that watch
 	size_t client_count;
 	struct user *users;
 	size_t output_bytes;  // that all together have not taken
