@@ -716,7 +716,7 @@ void election_supply_id(struct election *e, const struct uuid *id)
 
 void election_forgive(struct election *e, int64_t ns)
 {
-	for (uint32_t i = 0; i < e->lease_count; i++)
+	for (uint32_t i = 0; RULE(UNREAD_IS_NOT_LATE) && i < e->lease_count; i++)
 		if (e->leases[i].late_at != ELECTION_NEVER)
 			e->leases[i].late_at += ns;
 }

@@ -273,7 +273,7 @@ struct election {
 	bool deaf; // to announcements
 	struct incarnation server;
 	struct incarnation believed;
-	bool doubted; // these two differ
+	bool doubted;           // these two differ
 	uint64_t highest_term;  // of any lease, on any server (rule 5)
 	int64_t server_seen_at; // when this incarnation was first seen (rule 3)
 	int64_t longest_lease_ns;

@@ -25,6 +25,7 @@ enum rule {
 	RULE_RESUMED_WAITS,         // a resumed term is not extended before its worker is back
 	RULE_EXACT_RELEASE,         // W13: a late release never frees the next term
 	RULE_CLOSE_SESSION_LAST,    // the session is deleted only when no token is valid
+	RULE_UNREAD_IS_NOT_LATE,    // W16: what was said while the daemon stood still was said in time
 	RULE_PAUSE_HOLDS,           // S2: nobody is elected while the fleet is paused
 	RULE_TARGET_FIRST,          // S2: a lease that was transferred waits for whom it is meant
 	RULE_GROUP_WHOLE,           // W19: a group leads where all of its components have a worker

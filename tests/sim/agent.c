@@ -131,6 +131,7 @@ static void publish(struct sim *sim, struct node *n, const struct election_note 
 {
 	switch (note->type) {
 	case NOTE_GRANTED:
+		n->heard_at[note->lease] = sim->now;
 		judge_granted(sim, n, note->lease, note);
 		page_write(n, note);
 		break;
@@ -152,6 +153,9 @@ static void publish(struct sim *sim, struct node *n, const struct election_note 
 		n->vacant |= 1U << note->lease;
 		break;
 	case NOTE_STATE:
+		if (note->to == LEASE_DRAINING && note->reason == REASON_STALLED)
+			judge_stalled(sim, n, note->lease);
+		break;
 	case NOTE_LEADER:
 	case NOTE_SESSION:
 	case NOTE_STORE:
@@ -352,6 +356,14 @@ static bool is_stale(struct sim *sim, const struct node *n, const struct event *
 	return x->life != n->life || world_is_cut(n, sim->now) || thrown_away;
 }
 
+static void note_heard(struct sim *sim, struct node *n, const struct event *event)
+{
+	uint32_t lease = sim->workers[event->index].lease;
+	bool comes_back = event->word == WORD_JOIN && event->term != 0;
+	if (comes_back || event->stamp == n->seats[lease].stamp)
+		n->heard_at[lease] = sim->now;
+}
+
 void agent_event(struct sim *sim, struct node *n, const struct event *event)
 {
 	if (is_stale(sim, n, event)) {
@@ -359,6 +371,8 @@ void agent_event(struct sim *sim, struct node *n, const struct event *event)
 			exchange_free(sim, &sim->exchanges[event->index]);
 		return;
 	}
+	if (event->kind == EVENT_WORD)
+		note_heard(sim, n, event);
 	if (n->paused) {
 		assert(n->inbox_count < INBOX_MAX);
 		n->inbox[n->inbox_count++] = *event;
@@ -522,6 +536,7 @@ void agent_pause(struct sim *sim, struct node *n, int64_t for_ns)
 	if (!n->alive || n->paused)
 		return;
 	n->paused = true;
+	n->paused_at = sim->now;
 	n->timer_at = NEVER;
 	world_add(sim, sim->now + for_ns, EVENT_CONTINUE, n->index, n->life);
 	TRACE(sim, "node", n->index, "daemon is stopped for %.3f s", UNSIGNED_SECONDS(for_ns));
@@ -534,6 +549,7 @@ void agent_continue(struct sim *sim, struct node *n)
 	TRACE(sim, "node", n->index, "daemon goes on");
 	n->paused = false;
 	n->awake_since = sim->now;
+	election_forgive(&n->election, host_clock(&n->host, sim->now) - host_clock(&n->host, n->paused_at));
 	if (n->carrying_out)
 		apply(sim, n);
 	uint32_t done = 0;

@@ -235,6 +235,28 @@ void judge_revoked(struct sim *sim, struct node *n, uint32_t lease, const struct
 	t->life = n->life;
 }
 
+static bool is_silent(const struct sim *sim, const struct node *n, uint32_t lease)
+{
+	int64_t allowed = n->lease_timings[lease].start_timeout_ns;
+	for (uint32_t i = 0; i < sim->worker_count; i++) {
+		const struct worker *w = &sim->workers[i];
+		if (w->node == n->index && w->lease == lease && w->heartbeat_ns > 0 && w->heartbeat_ns < allowed)
+			allowed = w->heartbeat_ns;
+	}
+	// Clocks may be wrong by less than a hundredth.
+	return n->expelled[lease] || sim->now - n->heard_at[lease] >= allowed - allowed / 100;
+}
+
+// Some worker of the group did not speak in time (W16): what a daemon that stood still had not read was said.
+void judge_stalled(struct sim *sim, const struct node *n, uint32_t lease)
+{
+	bool silent = false;
+	for (uint32_t i = 0; i < sim->profile.names; i++)
+		silent |= head_of(sim, i) == head_of(sim, lease) && is_silent(sim, n, i);
+	if (!silent)
+		violate(sim, "W16", "lease %u: revoked as stalled, though a worker spoke in time", lease);
+}
+
 // A deadline that was moved back counts from when the worker heard so.
 void judge_heard_revoked(struct sim *sim, const struct worker *w, int64_t deadline)
 {

@@ -38,6 +38,7 @@ static const char *const rule_names[RULE_COUNT] = {
 	[RULE_RESUMED_WAITS] = "resumed-waits",
 	[RULE_EXACT_RELEASE] = "exact-release",
 	[RULE_CLOSE_SESSION_LAST] = "close-session-last",
+	[RULE_UNREAD_IS_NOT_LATE] = "unread-is-not-late",
 	[RULE_PAUSE_HOLDS] = "pause-holds",
 	[RULE_TARGET_FIRST] = "target-first",
 	[RULE_GROUP_WHOLE] = "group-whole",

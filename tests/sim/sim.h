@@ -153,7 +153,9 @@ struct node {
 	uint32_t life;
 	uint32_t first_link; // the links of this life come after
 	int64_t awake_since;
-	int64_t timer_at; // true time
+	int64_t paused_at;
+	int64_t heard_at[NAMES]; // who is in the seat, last: what waits to be read counts
+	int64_t timer_at;        // true time
 	struct election election;
 	struct election_lease leases[NAMES];
 	struct exchange_release releases[NAMES];
@@ -459,6 +461,7 @@ void judge_granted(struct sim *sim, struct node *n, uint32_t lease, const struct
 void judge_told(struct sim *sim, struct node *n, uint32_t lease, uint64_t term);
 void judge_extended(struct sim *sim, struct node *n, uint32_t lease, const struct election_note *note);
 void judge_revoked(struct sim *sim, struct node *n, uint32_t lease, const struct election_note *note);
+void judge_stalled(struct sim *sim, const struct node *n, uint32_t lease);
 void judge_heard_revoked(struct sim *sim, const struct worker *w, int64_t deadline);
 // The stop_grace of the node's terms is another one.
 void judge_graced(struct sim *sim, const struct node *n, uint32_t lease);
