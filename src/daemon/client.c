@@ -27,7 +27,6 @@ static void receive(struct client *client)
 	}
 	line_splitter_commit(&client->input, (size_t)got);
 	client->has_work = true;
-	client_activate(client);
 }
 
 // Only its end is waited for.
@@ -44,17 +43,9 @@ static void on_client(void *userdata, int fd, unsigned flags)
 {
 	struct client *client = userdata;
 	(void)fd;
-	if (client->state == CLIENT_EXPELLED) {
-		receive_end(client);
-		return;
-	}
-	if (flags & LOOP_WRITE) {
-		client->is_blocked = false;
-		client_activate(client);
-	}
-	bool reads = client->state == CLIENT_OPEN && !client->has_work;
-	if ((flags & LOOP_READ) && reads)
-		receive(client);
+	client->is_blocked = client->is_blocked && !(flags & LOOP_WRITE);
+	client->is_readable = client->is_readable || (flags & LOOP_READ);
+	client_activate(client);
 	if (flags & LOOP_ERROR)
 		client_drop(client, "the descriptor is unusable");
 }
@@ -191,9 +182,21 @@ static bool has_had_its_share(const struct client *client, unsigned done)
 	return done >= server->setup.limits.requests || (done > 0 && clock_now_ns() >= server->turn_until);
 }
 
+// To receive may take a while, too: see struct loop.
+static void take_input(struct client *client)
+{
+	bool reads = client->is_readable;
+	client->is_readable = false;
+	if (reads && client->state == CLIENT_EXPELLED)
+		receive_end(client);
+	else if (reads && client->state == CLIENT_OPEN && !client->has_work)
+		receive(client);
+}
+
 void client_work(struct client *client)
 {
 	unsigned done = 0;
+	take_input(client);
 	while (client->has_work && client->state == CLIENT_OPEN && !client->waits && !client_output_is_high(client)) {
 		char *text;
 		size_t size;

@@ -11,7 +11,14 @@
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
+
+// In no header of glibc before 2.41.
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+#define NUDGE_NS (NS_PER_MS / 4)
 
 struct loop_watch {
 	struct ev_loop *ev;
@@ -38,6 +45,11 @@ struct loop {
 	sigset_t mask_before;
 	loop_signal_fn *signal_fn;
 	void *signal_userdata;
+	// Whoever takes bytes from a socket takes along what descriptors were sent with them, and closes these; so does
+	// who closes the socket. The last close of a TCP connection that lingers waits as long as its sender likes, and
+	// no lease would be renewed meanwhile (S7). A signal ends that wait, so one comes while the loop is at work.
+	timer_t nudge;
+	bool has_nudge;
 };
 
 static int to_ev(unsigned flags)
@@ -191,6 +203,41 @@ int loop_on_signal(struct loop *loop, int signal_number, loop_signal_fn *fn, voi
 	return open_signals(loop);
 }
 
+static void on_nudge(int signal_number)
+{
+	(void)signal_number; // what it interrupted has ended
+}
+
+static void set_nudge(struct loop *loop, int64_t ns)
+{
+	const struct itimerspec every = {.it_value.tv_nsec = ns, .it_interval.tv_nsec = ns};
+	timer_settime(loop->nudge, 0, &every, NULL);
+}
+
+static void on_wait(struct ev_loop *ev)
+{
+	set_nudge(ev_userdata(ev), 0);
+}
+
+static void on_work(struct ev_loop *ev)
+{
+	set_nudge(ev_userdata(ev), NUDGE_NS);
+}
+
+static int start_nudge(struct loop *loop)
+{
+	const struct sigaction action = {.sa_handler = on_nudge, .sa_flags = SA_RESTART};
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN};
+	event.sigev_notify_thread_id = gettid();
+	if (sigaction(SIGRTMIN, &action, NULL) < 0 || timer_create(CLOCK_MONOTONIC, &event, &loop->nudge) < 0)
+		return -errno;
+	loop->has_nudge = true;
+	ev_set_userdata(loop->ev, loop);
+	ev_set_loop_release_cb(loop->ev, on_wait, on_work);
+	set_nudge(loop, NUDGE_NS);
+	return 0;
+}
+
 int loop_new(struct loop **ret)
 {
 	int result = -ENOMEM;
@@ -212,6 +259,8 @@ int loop_new(struct loop **ret)
 		goto fail;
 	}
 	result = loop_watch_new(loop, loop->timer_fd, LOOP_READ, on_timer_fd, loop, &loop->timer_watch);
+	if (result == 0)
+		result = start_nudge(loop);
 	if (result < 0)
 		goto fail;
 	ev_prepare_init(&loop->turn, on_prepare);
@@ -237,6 +286,8 @@ void loop_free(struct loop *loop)
 		close(loop->signal_fd);
 	if (loop->ev != NULL)
 		ev_loop_destroy(loop->ev);
+	if (loop->has_nudge)
+		timer_delete(loop->nudge);
 	pthread_sigmask(SIG_SETMASK, &loop->mask_before, NULL);
 	free(loop);
 }

@@ -280,8 +280,8 @@ static int run(struct daemon *daemon)
 		log_error("start", log_text("problem", "cannot set up the event loop"), log_errno("error", error));
 	else
 		error = serve(daemon, &runtime);
+	runtime_close(&runtime); // what is in the backlog may take a while to close: see struct loop
 	loop_free(daemon->loop);
-	runtime_close(&runtime);
 	return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -91,10 +91,11 @@ struct client {
 	struct ucred peer;
 	struct user *user;
 	struct loop_watch *watch;
-	bool has_work;   // there may be complete lines, or a listing goes on
-	bool is_leaving; // in server->leaving
-	bool is_blocked; // the socket takes no more for now
-	bool waits;      // for its operation; what it says meanwhile is not read
+	bool is_readable; // there may be something to receive
+	bool has_work;    // there may be complete lines, or a listing goes on
+	bool is_leaving;  // in server->leaving
+	bool is_blocked;  // the socket takes no more for now
+	bool waits;       // for its operation; what it says meanwhile is not read
 	struct buffer output;
 	size_t counted; // of the output, in the server's sum
 	struct listing listing;
@@ -140,6 +141,7 @@ struct server {
 	struct loop_watch *listen_watch;
 	int spare_fd;         // given up to refuse a connection when there is no other
 	int64_t paused_until; // accepting is given up until then; 0: it is not
+	int64_t accepting_ns; // what it took of the next turn
 	int again_fd;         // always readable
 	struct loop_watch *again_watch;
 	struct client *clients;
@@ -172,7 +174,7 @@ void client_free(struct client *client);
 bool client_is_in_group(const struct client *client, gid_t gid);
 void client_activate(struct client *client);
 void client_deactivate(struct client *client);
-// Handles what was received, as far as one turn goes.
+// Receives, and handles what was received, as far as one turn goes.
 void client_work(struct client *client);
 void client_flush(struct client *client);
 // Waits for what is to be waited for; false where the client has to be looked at again in the next turn.

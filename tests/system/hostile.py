@@ -3,10 +3,15 @@
 """What another user may try who can reach the socket: hostile.py SOCKET SECONDS.
 
 Takes all connections that it gets, asks for everything on each and reads nothing of it (`asked`, and of how many), and
-then connects again and again for so many seconds (`refused`, and how often). It stays until standard input ends.
+then connects again and again for so many seconds (`refused`, and how often). For as long it sends along what takes a
+minute to close: on connections that are closed at once, and on those that it has (`sent`, and how many). It stays until
+standard input ends.
 """
 
+import array
+import itertools
 import socket
+import struct
 import sys
 import time
 
@@ -24,6 +29,39 @@ def take(path):
         held.append(peer)
 
 
+class Lingering:
+    """Connections whose last close waits for a minute, or until their peer takes what they have to send."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        self.peers = []
+
+    def new(self):
+        found = socket.socket()
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+        found.connect(self.listener.getsockname())
+        self.peers.append(self.listener.accept()[0])
+        found.setblocking(False)
+        try:
+            while True:
+                found.send(bytes(4096))
+        except BlockingIOError:
+            return found
+
+    def send(self, peer):
+        """Only the other side has it then."""
+        with self.new() as found:
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [found.fileno()]))
+            try:
+                peer.sendmsg([b"x"], [rights])
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # it was refused already
+        if len(self.peers) > 500:
+            self.peers.pop(0).close()
+
+
 def main():
     path, seconds = sys.argv[1], float(sys.argv[2])
     take_descriptors()
@@ -37,6 +75,15 @@ def main():
             peer.connect(path)
         count += 1
     print(f"refused {count}", flush=True)
+    lingering, end = Lingering(), time.monotonic() + seconds
+    for count in itertools.count():
+        if time.monotonic() > end:
+            break
+        lingering.send(held[count % len(held)])
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(path)
+            lingering.send(peer)
+    print(f"sent {2 * count}", flush=True)
     sys.stdin.read()
 
 

@@ -7,8 +7,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -396,6 +398,66 @@ static int count_descriptors(void)
 	return count;
 }
 
+// A connection whose last close takes `seconds`: nobody takes what it has to send.
+static int make_lingering(int seconds, int *ret_peer)
+{
+	char bytes[4096] = "";
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct linger linger = {.l_onoff = 1, .l_linger = seconds};
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &(socklen_t){sizeof address}), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+	*ret_peer = accept(listener, NULL, NULL);
+	close(listener);
+	while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+		continue;
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+	return fd;
+}
+
+static void send_away(int socket, int fd)
+{
+	char control[CMSG_SPACE(sizeof fd)] = "";
+	struct iovec bytes = {.iov_base = "x", .iov_len = 1};
+	struct msghdr message = {
+		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	*CMSG_FIRSTHDR(&message) =
+		(struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &fd, sizeof fd);
+	ck_assert_int_eq(sendmsg(socket, &message, MSG_NOSIGNAL), 1);
+	close(fd);
+}
+
+static void take(void *userdata, int fd, unsigned flags)
+{
+	char byte;
+	(void)flags;
+	(void)recv(fd, &byte, 1, MSG_DONTWAIT);
+	++*(int *)userdata;
+	loop_stop(loop);
+}
+
+// S7: what is closed with what another user sends, here by taking it and by closing the socket.
+START_TEST(what_lingers_is_not_waited_for)
+{
+	struct loop_watch *watch;
+	int fds[2], peers[2], taken = 0;
+	make_pair(fds);
+	for (int i = 0; i < 2; i++)
+		send_away(fds[0], make_lingering(20, &peers[i]));
+	ck_assert_int_eq(loop_watch_new(loop, fds[1], LOOP_READ, take, &taken, &watch), 0);
+	int64_t begun_at = clock_now_ns();
+	ck_assert_int_eq(loop_run(loop), 0);
+	loop_watch_free(watch);
+	close_pair(fds);
+	ck_assert_int_eq(taken, 1);
+	ck_assert_int_lt(clock_now_ns() - begun_at, 2 * NS_PER_S);
+	close_pair(peers);
+}
+END_TEST
+
 START_TEST(a_thousand_loops_leave_no_descriptor)
 {
 	const int before = count_descriptors();
@@ -428,6 +490,7 @@ int main(void)
 	tcase_add_test(tests, signals_arrive_in_the_loop);
 	tcase_add_test(tests, sigpipe_is_ignored_and_the_mask_comes_back);
 	tcase_add_test(tests, each_turn_is_announced);
+	tcase_add_test(tests, what_lingers_is_not_waited_for);
 	tcase_add_test(tests, a_thousand_loops_leave_no_descriptor);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
