@@ -359,7 +359,7 @@ static bool is_stale(struct sim *sim, const struct node *n, const struct event *
 static void note_heard(struct sim *sim, struct node *n, const struct event *event)
 {
 	uint32_t lease = sim->workers[event->index].lease;
-	bool comes_back = event->word == WORD_JOIN && event->term != 0;
+	bool comes_back = event->word == WORD_JOIN && event->term != 0 && event->term == n->page.slots[lease].term;
 	if (comes_back || event->stamp == n->seats[lease].stamp)
 		n->heard_at[lease] = sim->now;
 }
