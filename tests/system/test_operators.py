@@ -219,6 +219,7 @@ class OperatorsTest(PostgresTest):
         event = clients[first].last("granted")
         clients[first].reply("yield", event, cooldown_ms=1000)  # 2: yielded
         clients[other].wait("granted", term=3)
+        self.offered(1)  # neither of who is gone nor of who stays away
         self.offered(2)
         self.done(replicas[0], "transfer", "engine", first)  # 3: transferred
         clients[first].wait("granted", term=4)
