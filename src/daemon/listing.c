@@ -240,8 +240,7 @@ void server_tell_leader(struct server *server, uint32_t lease)
 	buffer_init(&line, LINE_BYTES);
 	struct line_writer writer = write_leader(server, lease, &line);
 	bool written = line_end(&writer) == 0;
-	DL_FOREACH2(server->watching, client, watching_next)
-	{
+	DL_FOREACH2 (server->watching, client, watching_next) {
 		if (client->state != CLIENT_OPEN || !is_watching(client, lease))
 			continue;
 		if (written)

@@ -17,8 +17,7 @@ struct member *seats_find(const struct client *client, uint32_t lease)
 	struct member *member;
 	if (post->seated && post->seated->client == client)
 		return post->seated;
-	DL_FOREACH2(post->waiting, member, queue_next)
-	{
+	DL_FOREACH2 (post->waiting, member, queue_next) {
 		if (member->client == client)
 			return member;
 	}

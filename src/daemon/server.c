@@ -203,8 +203,7 @@ int server_reserve(struct server *server, size_t count)
 		array_grow(&server->by_name, count, sizeof *server->by_name) < 0 ||
 		array_grow(&server->vacant, count, sizeof *server->vacant) < 0)
 		return -ENOMEM;
-	DL_FOREACH2(server->watching, client, watching_next)
-	{
+	DL_FOREACH2 (server->watching, client, watching_next) {
 		if (listing_reserve(client, count) < 0)
 			return -ENOMEM;
 	}
@@ -220,8 +219,7 @@ void server_configure(struct server *server, const struct config *config, const 
 	server->setup.config = config;
 	server->setup.slots = slots;
 	server_index_components(server);
-	DL_FOREACH2(server->watching, client, watching_next)
-	{
+	DL_FOREACH2 (server->watching, client, watching_next) {
 		listing_add(client, known, server_component_count(server));
 	}
 }
@@ -338,8 +336,8 @@ void server_turn(struct server *server)
 void server_flush(struct server *server)
 {
 	struct client *client;
-	DL_FOREACH2(server->active_workers, client, active_next)
-	client_flush(client);
-	DL_FOREACH2(server->active_others, client, active_next)
-	client_flush(client);
+	DL_FOREACH2 (server->active_workers, client, active_next)
+		client_flush(client);
+	DL_FOREACH2 (server->active_others, client, active_next)
+		client_flush(client);
 }
