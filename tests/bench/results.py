@@ -18,7 +18,7 @@ HEAD = """\
 Measured by `make bench`, each section by `make bench ONLY=` its name; "consistency" and "load" by the targets of those
 names, and chaos by `make chaos REPORT=yes STORE=` the name of the store. A figure is a median with the smallest and the
 largest in brackets, and stands beside a rival or a floor that was measured in the same run. Sections of different
-processors are not to be compared; the oldest do not name theirs.
+processors are not to be compared; the oldest name neither theirs nor their commit.
 """
 
 
@@ -52,7 +52,7 @@ class Section:
         self.blocks = [f"## {name}: {title}"]
         self.begun = time.monotonic()  # both are the benchmark's, once it has ended
         self.load = os.getloadavg()[0]
-        self.command = None
+        self.command = None  # by which it is made again: whoever writes it says that, too
 
     def table(self, head, rows):
         cells = [[str(cell) for cell in row] for row in [head, *rows]]
@@ -65,12 +65,11 @@ class Section:
         self.blocks.append(text)
 
     def text(self):
+        assert self.command, f"{self.name}: by which command?"
         took = time.monotonic() - self.begun
         busy = f"load average {self.load:.1f} before and {os.getloadavg()[0]:.1f} after"
-        last = f"{time.strftime('%Y-%m-%d')}, {COMMIT}, {took:.0f} s, {processor()}, {busy}."
-        if self.command:
-            last = f"`{self.command}`. {last}"
-        return "\n\n".join([*self.blocks, last]) + "\n"
+        made = f"{time.strftime('%Y-%m-%d')}, {COMMIT}, {took:.0f} s, {processor()}, {busy}"
+        return "\n\n".join([*self.blocks, f"`{self.command}`. {made}."]) + "\n"
 
 
 def output(*command):

@@ -261,10 +261,10 @@ def report(elected, every, begun, load):
 
     section = results.Section("consistency", "what the election is for")
     section.begun, section.load = begun, load
+    section.command = f"make consistency MINUTES={SECONDS / 60:g}"
     section.say(
-        f"`make consistency MINUTES={SECONDS / 60:g}`. Three replicas of the examples' workers on PostgreSQL,"
-        f" {CHANGES_A_SECOND} changes a second; order is that of the commits. Where every replica works, terms of"
-        " different replicas have nothing to do with one another."
+        f"Three replicas of the examples' workers on PostgreSQL, {CHANGES_A_SECOND} changes a second; order is that"
+        " of the commits. Where every replica works, terms of different replicas have nothing to do with one another."
     )
     rows = [
         ("changes", lambda found: f"{found.changes:,}"),

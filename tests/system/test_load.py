@@ -166,8 +166,9 @@ class LoadTest(SystemTest):
 
         section = results.Section("load", "every misbehaviour at once, and how soon a worker is told")
         section.begun, section.load = self.begun
+        section.command = "make load"
         section.say(
-            f"`make load`. From a worker's yield to the grant of its next term, of a daemon with {COMPONENTS:,}"
+            f"From a worker's yield to the grant of its next term, of a daemon with {COMPONENTS:,}"
             f" components, ms. Beside {IDLE:,} observers stay {loader.TRICKLING} who send a byte now and then, and"
             f" {loader.DEAF} who never read; of those who come and go every twentieth sends a line that is too long."
             " The other user may join nothing."
