@@ -38,4 +38,5 @@ def exchange(case):
     floor = statistics.median(most["plain-update"])
     ratios = [f"{word} {statistics.median(most[word]) / floor:.1f}" for word in ("release", "claim", "takeover")]
     section.say(f"Times the floor of as many rows, at {max(SIZES):,} components: {', '.join(ratios)}.")
+    section.draw("What each takes, by how many components it is about", "components")
     return section

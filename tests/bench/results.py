@@ -18,7 +18,7 @@ HEAD = """\
 Measured by `make bench`, each section by `make bench ONLY=` its name; "consistency" and "load" by the targets of those
 names, and chaos by `make chaos REPORT=yes STORE=` the name of the store. A figure is a median with the smallest and the
 largest in brackets, and stands beside a rival or a floor that was measured in the same run. Sections of different
-processors are not to be compared; the oldest name neither theirs nor their commit.
+processors are not to be compared; the oldest do not name theirs, and some not their commit.
 """
 
 
@@ -63,6 +63,11 @@ class Section:
 
     def say(self, text):
         self.blocks.append(text)
+
+    def draw(self, about, across):
+        """Shows the first table as a picture, too."""
+        curves(self.name, across, "\n\n".join(self.blocks))
+        self.say(f"![{about}]({self.name}.svg)")
 
     def text(self):
         assert self.command, f"{self.name}: by which command?"
@@ -129,19 +134,60 @@ def write(sections, order):
 def plot(name, title, unit, series):
     """An SVG with a curve for each (label, values): how many per cent took no longer than that."""
     script = [
-        "set terminal svg size 720,400 background 'white'",
-        f"set output '{HERE / name}.svg'",
         f"set title '{title}'",
         f"set xlabel '{unit}'",
         "set ylabel 'per cent done by then'",
         "set logscale x",
-        "set key bottom right",
-        "set grid",
-        "plot " + ", ".join(f"'-' with steps title \"{label}\"" for label, _ in series),
+        "plot " + ", ".join(f"'-' with steps {style(i)} title \"{label}\"" for i, (label, _) in enumerate(series)),
     ]
     for _, values in series:
         values = sorted(values)
         script += [f"{value} {100 * (i + 1) / len(values)}" for i, value in enumerate(values)] + ["e"]
-    subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)
+    draw(name, script, len(series))
+
+
+def curves(name, across, part):
+    """An SVG of the first table of a section's text, a curve for each row: medians with the smallest and the largest,
+    by the numbers that its columns begin with."""
+    title = re.match(r"## [^:]*: (.*)", part)[1]
+    lines = [line.strip("|").split("|") for line in part.split("\n\n")[1].splitlines()]
+    head, _, *rows = [[cell.strip() for cell in line] for line in lines]
+    places = [numbers(cell)[0] for cell in head[1:]]
+    names = [row[0].replace("`", "") for row in rows]
+    script = [
+        f'set title "{title}"',
+        f"set xlabel '{across}'",
+        "set ylabel 'ms'",
+        "set logscale xy",
+        "set xtics (" + ", ".join(f"'{place:,g}' {place:g}" for place in places) + ")",
+        "set offsets graph 0.05, graph 0.05, 0, 0",
+        "plot " + ", ".join(f"'-' with yerrorlines {style(i)} title \"{label}\"" for i, label in enumerate(names)),
+    ]
+    for row in rows:
+        found = [(place, numbers(cell)) for place, cell in zip(places, row[1:]) if cell]
+        # Of a single figure there is only the median.
+        script += [f"{place} {times[0]} {min(times)} {max(times)}" for place, times in found] + ["e"]
+    draw(name, script, len(rows))
+
+
+def numbers(cell):
+    return [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*\.?\d*", cell)]
+
+
+def style(number):
+    """Colours come again after eight curves: dashed then."""
+    return f"dashtype {1 + number // 8}"
+
+
+def draw(name, script, count):
+    """The names of so many curves are below them."""
     picture = HERE / f"{name}.svg"
+    script = [
+        f"set terminal svg noenhanced size 960,{360 + 19 * count} background 'white'",
+        f"set output '{picture}'",
+        "set key outside bottom center horizontal maxcols 2 reverse Left",
+        "set grid",
+        *script,
+    ]
+    subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)
     picture.write_text(re.sub(r"[ \t]+$", "", picture.read_text(encoding="utf-8"), flags=re.M), encoding="utf-8")
