@@ -21,7 +21,7 @@ from etcd import Etcd
 from events import now
 from postgres import Proxy
 from replica import BUILD, TENURECTL, until
-from results import HERE, Section, shown, spread, verdict
+from results import HERE, Section, missed_by, shown, spread, verdict
 from rivals import KINDS
 from zookeeper import ZooKeeper
 
@@ -248,9 +248,12 @@ class Pair:
             frozen += f" nobody in {self.never} of {self.trials}"
         most = max(self.overlaps, default=None)
         overlap = "" if most is None else shown(most) if most < WATCH_S * 990 else f"to the end of {WATCH_S:g} s"
-        count = sum(overlap > 0 for overlap in self.overlaps)
-        two = "" if most is None else f"{count} of {len(self.overlaps)}"
+        two = "" if most is None else self.two_at_once()
         return (self.name, f"{self.lease_s:g}", spread(self.gaps["killed"]), frozen.strip(), two, overlap)
+
+    def two_at_once(self):
+        """After one of them was frozen."""
+        return f"{sum(overlap > 0 for overlap in self.overlaps)} of {len(self.overlaps)}"
 
 
 def tenure(case, name, store, worker, **options):
@@ -340,6 +343,11 @@ def below(ours, pairs):
     return all(mean[pair.lease_s] < statistics.mean(pair.gaps["killed"]) for pair in pairs)
 
 
+def never_two(ours):
+    """Whether the one that stood still never worked beside the other, and of which pairs it did."""
+    return missed_by([f"{pair.name}, {pair.two_at_once()}" for pair in ours if any(pair.overlaps)])
+
+
 def crash(case):
     with contextlib.ExitStack() as stack:
         etcd = stack.enter_context(Etcd(case.directory / "etcd"))
@@ -363,13 +371,12 @@ def crash(case):
     table(section, [*ours, *rivals, advisory])
     limited = [ours[0], *ours[3:]]
     blind = ours[2]
-    two = any(overlap for pair in ours if pair is not blind for overlap in pair.overlaps)
     section.say(
         f"Killed, somebody works at most {LATE_MS} ms after the lease that began with the last renewal, in each row of"
         f" ours: {in_time(ours)} Mean below every rival's that needs a lease, at the same lease:"
-        f" {verdict(below(limited, rivals))}. Never two at once: {verdict(not two)}, but for a program under"
-        " `tenurectl run` that does not look at its token, and goes on for a moment after all of its replica was"
-        f" frozen: {verdict(not any(blind.overlaps))}."
+        f" {verdict(below(limited, rivals))}. Never two at once:"
+        f" {never_two(pair for pair in ours if pair is not blind)}, but for a program under `tenurectl run` that does"
+        f" not look at its token, and goes on for a moment after all of its replica was frozen: {never_two([blind])}."
         f" {TRIALS} trials of each, {SOME} at {FIXED_S} s, which is what River and Vault have, and nobody can change;"
         " all elections side by side, struck at any time; `etcdctl elect`, which has a minute, is in elect. Watched for"
         f" {WATCH_S:g} s after the frozen one goes on. The kernel frees an advisory lock of a process that died at"

@@ -18,7 +18,7 @@ from events import now
 from local import run
 from mariadb import Maria, MariaDB
 from replica import BUILD, TENURECTL, Client, until
-from results import Section, percentile, plot, shown, spread, verdict
+from results import Section, missed_by, percentile, plot, shown, spread
 from rivals import KINDS
 from zookeeper import ZooKeeper
 
@@ -269,14 +269,10 @@ def p99(times):
     return percentile(times, 99)
 
 
-def listed(names):
-    return f" by {'; '.join(names)}" if names else ""
-
-
 def within(cases, measure, limit_ms):
     """Whether each is within the limit by that measure, and which is not."""
-    late = [f"{name}, {shown(measure(times))} ms" for name, times in cases.items() if measure(times) > limit_ms]
-    return verdict(not late) + listed(late)
+    took = {name: measure(times) for name, times in cases.items()}
+    return missed_by([f"{name}, {shown(ms)} ms" for name, ms in took.items() if ms > limit_ms])
 
 
 def workers(found, database):
@@ -310,7 +306,7 @@ def against_rivals(found):
             theirs_ms = statistics.median(times)
             if name.endswith(f", {case}") and not name.startswith(tuple(FLOORS)) and theirs_ms <= ours_ms:
                 sooner.append(f"{name}, {shown(theirs_ms)} to {shown(ours_ms)} ms")
-    return f"Median below every rival's, each beside {RUN} in the same case: {verdict(not sooner)}{listed(sooner)}."
+    return f"Median below every rival's, each beside {RUN} in the same case: {missed_by(sooner)}."
 
 
 def stood_still(since):

@@ -6,7 +6,7 @@ import statistics
 
 from crash import LATE_MS, LOOKS, TRIALS, etcdctl_lock, in_time, rival, side_by_side, tenure
 from etcd import Etcd
-from results import Section, shown, spread, verdict
+from results import Section, missed_by, shown, spread
 from rivals import KINDS
 from zookeeper import ZooKeeper
 
@@ -42,7 +42,7 @@ def below(ours, rivals):
         for lease_s in gaps
         if statistics.mean(gaps[lease_s]) <= mean[lease_s]
     ]
-    return f"{verdict(not sooner)}{' by ' if sooner else ''}{', '.join(sooner)}"
+    return missed_by(sooner)
 
 
 def leases(case):

@@ -9,7 +9,7 @@ import shutil
 import urllib.request
 
 import processes
-from crash import BEAT, LEASE_S, RIVAL, TRIALS, WATCH_S, Pair, below, quiet, side_by_side, table, tenure
+from crash import BEAT, LEASE_S, RIVAL, TRIALS, WATCH_S, Pair, below, never_two, quiet, side_by_side, table, tenure
 from etcd import Etcd
 from postgres import USER, binaries, free_port, owner
 from results import Section, output, verdict
@@ -101,10 +101,11 @@ def patroni(case):
     section = Section("patroni", "a whole replica of Patroni, with its PostgreSQL: ms without a worker, and with two")
     table(section, [*ours, *rivals])
     section.say(
-        f"Mean below Patroni's at the same lease: {verdict(below(ours, rivals))}. {output('patroni', '--version')} on"
-        f" etcd, which turns its loop each second; later versions want a lease of {LEAST_S} s at least. The worker is"
-        " the same, and follows what `/primary` answers ten times a second; promoting PostgreSQL is in it."
-        f" {TRIALS} trials of each, {leases[LEAST_S]} at {LEAST_S} s, all side by side; watched for {WATCH_S:g} s after"
-        " the frozen one goes on."
+        f"Mean below Patroni's at the same lease: {verdict(below(ours, rivals))}. Never two of ours at once, of a"
+        " program under `tenurectl run` that does not look at its token, after all of its replica was frozen:"
+        f" {never_two(ours)}. {output('patroni', '--version')} on etcd, which turns its loop each second; later"
+        f" versions want a lease of {LEAST_S} s at least. The worker is the same, and follows what `/primary` answers"
+        f" ten times a second; promoting PostgreSQL is in it. {TRIALS} trials of each, {leases[LEAST_S]} at {LEAST_S}"
+        f" s, all side by side; watched for {WATCH_S:g} s after the frozen one goes on."
     )
     return section

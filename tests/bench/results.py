@@ -44,6 +44,11 @@ def verdict(held):
     return "met" if held else "**missed**"
 
 
+def missed_by(names):
+    """Met where there are none; they may have commas in them."""
+    return verdict(not names) + (f" by {'; '.join(names)}" if names else "")
+
+
 class Section:
     """What a benchmark found: a title, tables, remarks."""
 

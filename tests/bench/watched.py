@@ -117,7 +117,10 @@ def never_two(watched):
     """Whether no two of ours worked at once, and whether they did where nothing of ours can end the first one."""
     judged, excepted = [], []
     for each in watched:
-        for title, found in each.found.items() if each.is_ours else ():
+        if not each.is_ours:
+            continue
+        judged += each.pair.overlaps  # of those that were frozen whole
+        for title, found in each.found.items():
             overlaps = excepted if (each.name, title) == EXCEPTED else judged
             overlaps += [overlap for _, overlap, _ in found]
     text = f"Never two of ours at once: {verdict(not any(judged))}"
