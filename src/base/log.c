@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -220,10 +219,8 @@ static void compose(struct line *line, enum log_level level, const char *event, 
 static bool is_writable(void)
 {
 	struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};
-	const struct timespec wait = {.tv_nsec = the_log.lost > 0 ? 0 : LOG_WAIT_MS * NS_PER_MS};
-	sigset_t all; // the loop's signals would end it
-	sigfillset(&all);
-	return ppoll(&standard_error, 1, &wait, &all) == 1 && (standard_error.revents & POLLOUT) != 0;
+	const int wait_ms = the_log.lost > 0 ? 0 : LOG_WAIT_MS;
+	return poll(&standard_error, 1, wait_ms) == 1 && (standard_error.revents & POLLOUT) != 0;
 }
 
 static bool send_line(const struct line *line)

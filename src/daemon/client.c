@@ -9,11 +9,27 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+// As recv(): what was sent along is closed with it, so that is looked for first, and nothing taken that was not seen.
+static ssize_t take(struct client *client, char *room, size_t size)
+{
+	struct iovec bytes = {.iov_base = room, .iov_len = size};
+	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
+	ssize_t seen = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_PEEK);
+	if (seen <= 0)
+		return seen;
+	if (!(message.msg_flags & MSG_CTRUNC))
+		return recv(client->fd, room, (size_t)seen, MSG_DONTWAIT);
+	loop_hurry(client->server->setup.loop);
+	ssize_t got = recv(client->fd, room, (size_t)seen, MSG_DONTWAIT);
+	loop_calm(client->server->setup.loop);
+	return got;
+}
+
 static void receive(struct client *client)
 {
 	char *room;
 	size_t size = line_splitter_room(&client->input, &room);
-	ssize_t got = recv(client->fd, room, size, MSG_DONTWAIT);
+	ssize_t got = take(client, room, size);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got < 0) {
@@ -33,7 +49,7 @@ static void receive(struct client *client)
 static void receive_end(struct client *client)
 {
 	char rest[4096];
-	ssize_t got = recv(client->fd, rest, sizeof rest, MSG_DONTWAIT);
+	ssize_t got = take(client, rest, sizeof rest);
 	if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;
 	client_drop(client, NULL);
@@ -142,7 +158,7 @@ void client_free(struct client *client)
 	DL_DELETE(server->clients, client);
 	server->client_count--;
 	loop_watch_free(client->watch);
-	close(client->fd);
+	server_close(server, client->fd);
 	forget_output(client);
 	listing_forget(client);
 	discount_user(server, client->user);
@@ -182,7 +198,7 @@ static bool has_had_its_share(const struct client *client, unsigned done)
 	return done >= server->setup.limits.requests || (done > 0 && clock_now_ns() >= server->turn_until);
 }
 
-// To receive may take a while, too: see struct loop.
+// That may take a while: see loop_hurry().
 static void take_input(struct client *client)
 {
 	bool reads = client->is_readable;

@@ -45,10 +45,7 @@ struct loop {
 	sigset_t mask_before;
 	loop_signal_fn *signal_fn;
 	void *signal_userdata;
-	// Whoever takes bytes from a socket takes along what descriptors were sent with them, and closes these; so does
-	// who closes the socket. The last close of a TCP connection that lingers waits as long as its sender likes, and
-	// no lease would be renewed meanwhile (S7). A signal ends that wait, so one comes while the loop is at work.
-	timer_t nudge;
+	timer_t nudge; // between loop_hurry() and loop_calm()
 	bool has_nudge;
 };
 
@@ -214,17 +211,17 @@ static void set_nudge(struct loop *loop, int64_t ns)
 	timer_settime(loop->nudge, 0, &every, NULL);
 }
 
-static void on_wait(struct ev_loop *ev)
+void loop_hurry(struct loop *loop)
 {
-	set_nudge(ev_userdata(ev), 0);
+	set_nudge(loop, NUDGE_NS);
 }
 
-static void on_work(struct ev_loop *ev)
+void loop_calm(struct loop *loop)
 {
-	set_nudge(ev_userdata(ev), NUDGE_NS);
+	set_nudge(loop, 0);
 }
 
-static int start_nudge(struct loop *loop)
+static int make_nudge(struct loop *loop)
 {
 	const struct sigaction action = {.sa_handler = on_nudge, .sa_flags = SA_RESTART};
 	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN};
@@ -232,9 +229,6 @@ static int start_nudge(struct loop *loop)
 	if (sigaction(SIGRTMIN, &action, NULL) < 0 || timer_create(CLOCK_MONOTONIC, &event, &loop->nudge) < 0)
 		return -errno;
 	loop->has_nudge = true;
-	ev_set_userdata(loop->ev, loop);
-	ev_set_loop_release_cb(loop->ev, on_wait, on_work);
-	set_nudge(loop, NUDGE_NS);
 	return 0;
 }
 
@@ -260,7 +254,7 @@ int loop_new(struct loop **ret)
 	}
 	result = loop_watch_new(loop, loop->timer_fd, LOOP_READ, on_timer_fd, loop, &loop->timer_watch);
 	if (result == 0)
-		result = start_nudge(loop);
+		result = make_nudge(loop);
 	if (result < 0)
 		goto fail;
 	ev_prepare_init(&loop->turn, on_prepare);

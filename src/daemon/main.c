@@ -280,7 +280,9 @@ static int run(struct daemon *daemon)
 		log_error("start", log_text("problem", "cannot set up the event loop"), log_errno("error", error));
 	else
 		error = serve(daemon, &runtime);
-	runtime_close(&runtime); // what is in the backlog may take a while to close: see struct loop
+	if (daemon->loop)
+		loop_hurry(daemon->loop); // what waits to be accepted is closed
+	runtime_close(&runtime);
 	loop_free(daemon->loop);
 	return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -60,11 +60,18 @@ static int open_spare(void)
 static const char too_many[] = "error code=too-many message=too%20many%20connections\n";
 static const char too_many_of_one[] = "error code=too-many message=too%20many%20connections%20of%20this%20user\n";
 
-static void refuse(int fd, const char *line)
+void server_close(struct server *server, int fd)
+{
+	loop_hurry(server->setup.loop);
+	close(fd);
+	loop_calm(server->setup.loop);
+}
+
+static void refuse(struct server *server, int fd, const char *line)
 {
 	if (send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_debug("connection-refused", log_errno("problem", errno));
-	close(fd);
+	server_close(server, fd);
 }
 
 static void pause_accepting(struct server *server, int error)
@@ -91,7 +98,7 @@ static void refuse_next(struct server *server, int error)
 		close(server->spare_fd);
 	int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
-		refuse(fd, too_many);
+		refuse(server, fd, too_many);
 	server->spare_fd = open_spare();
 	if (fd < 0 || server->spare_fd < 0)
 		pause_accepting(server, error);
@@ -143,7 +150,7 @@ static int accept_one(struct server *server)
 	if (!line && client_new(server, fd) < 0)
 		line = too_many;
 	if (line)
-		refuse(fd, line);
+		refuse(server, fd, line);
 	return 0;
 }
 
@@ -153,7 +160,7 @@ static void on_listen(void *userdata, int fd, unsigned flags)
 	int64_t from = clock_now_ns();
 	(void)fd;
 	(void)flags;
-	// To refuse one may take a while: see struct loop.
+	// To refuse one may take a while: see loop_hurry().
 	for (int i = 0; i < ACCEPTS_PER_TURN && clock_now_ns() < from + TURN_NS / 2; i++)
 		if (accept_one(server) < 0)
 			break;

@@ -231,6 +231,8 @@ void offers_free(struct offers *offers);
 void candidates_format(const struct server *server, uint32_t lease, char ret_text[static CANDIDATES_TEXT_SIZE]);
 
 // server.c
+// A connection's socket: what nobody has taken from it goes, too.
+void server_close(struct server *server, int fd);
 // Whether a line more is for the log that any user can bring about, as often as they like.
 bool server_may_log(struct server *server);
 

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loop: readiness, reused descriptor numbers, the timer, signals, and nothing left behind (R10).
 #include "clock.h"
+#include "lingering.h"
 #include "loop.h"
 
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -398,43 +397,13 @@ static int count_descriptors(void)
 	return count;
 }
 
-// A connection whose last close takes `seconds`: nobody takes what it has to send.
-static int make_lingering(int seconds, int *ret_peer)
-{
-	char bytes[4096] = "";
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct linger linger = {.l_onoff = 1, .l_linger = seconds};
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
-	    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(listen(listener, 1), 0);
-	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &(socklen_t){sizeof address}), 0);
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-	*ret_peer = accept(listener, NULL, NULL);
-	close(listener);
-	while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
-		continue;
-	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
-	return fd;
-}
-
-static void send_away(int socket, int fd)
-{
-	char control[CMSG_SPACE(sizeof fd)] = "";
-	struct iovec bytes = {.iov_base = "x", .iov_len = 1};
-	struct msghdr message = {
-		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-	*CMSG_FIRSTHDR(&message) =
-		(struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &fd, sizeof fd);
-	ck_assert_int_eq(sendmsg(socket, &message, MSG_NOSIGNAL), 1);
-	close(fd);
-}
-
 static void take(void *userdata, int fd, unsigned flags)
 {
 	char byte;
 	(void)flags;
+	loop_hurry(loop);
 	(void)recv(fd, &byte, 1, MSG_DONTWAIT);
+	loop_calm(loop);
 	++*(int *)userdata;
 	loop_stop(loop);
 }
@@ -451,7 +420,9 @@ START_TEST(what_lingers_is_not_waited_for)
 	int64_t begun_at = clock_now_ns();
 	ck_assert_int_eq(loop_run(loop), 0);
 	loop_watch_free(watch);
+	loop_hurry(loop);
 	close_pair(fds);
+	loop_calm(loop);
 	ck_assert_int_eq(taken, 1);
 	ck_assert_int_lt(clock_now_ns() - begun_at, 2 * NS_PER_S);
 	close_pair(peers);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The socket server: connections, the protocol, seats, listings, limits.
 #include "line.h"
+#include "lingering.h"
 #include "server_bench.h"
 
 #include <sys/stat.h>
@@ -483,6 +484,31 @@ START_TEST(a_user_leaves_room_for_others)
 }
 END_TEST
 
+// S7: with what is read, with what is left unread at the end, and with what is refused.
+START_TEST(what_is_sent_along_holds_nobody_up)
+{
+	int far_ends[3];
+	struct peer *worker = joined("engine");
+	struct peer *other = new_peer();
+	struct peer *refused = new_peer();
+	int64_t begun_at = clock_now_ns();
+	send_away(refused->fd, make_lingering(20, &far_ends[0]));
+	for (int i = 1; i < 3; i++)
+		send_away(other->fd, make_lingering(20, &far_ends[i]));
+	hang_up(other);
+	ask(worker, "check component=engine\n", "ok valid=no\n");
+	hear_line(refused, "error code=too-many message=");
+	run_for(20 * NS_PER_MS);
+	ask(worker, "check component=engine\n", "ok valid=no\n");
+	ck_assert_int_lt(clock_now_ns() - begun_at, 5 * NS_PER_S);
+	free_peer(worker);
+	free_peer(other);
+	free_peer(refused);
+	for (int i = 0; i < 3; i++)
+		close(far_ends[i]);
+}
+END_TEST
+
 START_TEST(joins_are_limited)
 {
 	struct peer *peer = new_peer();
@@ -953,7 +979,8 @@ int main(void)
 		requests_without_reading_wait, a_flood_starves_nobody);
 	// valgrind accepts beyond the limit, and hangs up.
 	ADD(suite, "native", start, no_descriptors_left_is_no_reason_to_spin);
-	ADD(suite, "small", start_small, connections_are_limited, joins_are_limited);
+	ADD(suite, "small", start_small, connections_are_limited, joins_are_limited,
+		what_is_sent_along_holds_nobody_up);
 	ADD(suite, "shared", start_shared, a_user_leaves_room_for_others);
 	ADD(suite, "narrow", start_narrow, who_does_not_listen_is_dropped);
 	ADD(suite, "many", start_many, a_long_status_needs_little_room, who_takes_nothing_does_not_fill_the_kernel,

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// What takes long to close, sent along on a Unix socket (S7).
+#ifndef LINGERING_H
+#define LINGERING_H
+
+#include <check.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// A connection whose last close takes `seconds`: nobody takes what it has to send.
+static inline int make_lingering(int seconds, int *ret_peer)
+{
+	char bytes[4096] = "";
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct linger linger = {.l_onoff = 1, .l_linger = seconds};
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &(socklen_t){sizeof address}), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+	*ret_peer = accept(listener, NULL, NULL);
+	close(listener);
+	while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+		continue;
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+	return fd;
+}
+
+static inline void send_away(int socket, int fd)
+{
+	char control[CMSG_SPACE(sizeof fd)] = "";
+	struct iovec bytes = {.iov_base = "x", .iov_len = 1};
+	struct msghdr message = {
+		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	*CMSG_FIRSTHDR(&message) =
+		(struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &fd, sizeof fd);
+	ck_assert_int_eq(sendmsg(socket, &message, MSG_NOSIGNAL), 1);
+	close(fd);
+}
+
+#endif
