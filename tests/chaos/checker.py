@@ -49,6 +49,7 @@ class Run:
     revoked: int = 0
     deadline: int = 0  # as it stood when it was revoked
     over: int = 0
+    lapses: list = dataclasses.field(default_factory=list)  # (valid until, next beat): silent for longer than valid
 
     def who(self):
         return f"{self.component} on {self.node} (term {self.term})"
@@ -129,6 +130,8 @@ class History:
                 run = runs[term, pid] = Run(lease, component, node, term, pid, granted=at)
                 self.granted.append(run)
             if word == "beat":
+                if run.first and at > run.valid_until:
+                    run.lapses.append((run.valid_until, at))
                 run.first = run.first or at
                 run.last, run.valid_until = at, deadline
                 if at >= deadline:
@@ -168,6 +171,12 @@ class History:
                 before, led_until = run, max(led_until, run.last)
             if self.end - led_until > GAP_MS * MS:
                 yield self.gap(lease, component, before, None, led_until)
+
+    def lapses(self, lease):
+        """As gaps, within a term. Not in the table: the token of a worker that only stood still may have been valid."""
+        for run in self.of(lease):
+            for begin, end in run.lapses:
+                yield Gap(run.component, self.leases[lease], {run.node}, begin, end)
 
     def gap(self, lease, component, before, after, begin):
         end = after.first if after else self.end
@@ -217,15 +226,16 @@ def terms(history):
                 yield f"{run.who()} came after {highest.who()}: the term goes back"
             elif highest and run.term == highest.term and (run.node != highest.node):
                 yield f"{run.who()} repeats the term of {highest.who()}"
-            elif highest and run.term == highest.term and run.component == highest.component:
-                yield f"{run.who()} as process {run.pid} repeats the term of process {highest.pid}"
             if not highest or run.term >= highest.term:
                 highest = run
-    given = {}  # also to those who were told and did nothing
+    nodes, given = {}, {}  # also to those who were told and did nothing
     for run in history.granted:
-        node = given.setdefault((run.lease, run.term), run.node)
+        node = nodes.setdefault((run.lease, run.term), run.node)
         if node != run.node:
             yield f"{run.who()} was granted a term of {node}'s"
+        first = given.setdefault((run.component, run.node, run.term), run)
+        if first is not run:
+            yield f"{run.who()} as process {run.pid} repeats the term of process {first.pid}"
 
 
 def stale_writes(history):
@@ -291,7 +301,7 @@ def outside(begin, end, faults):
 def leaderless(history):
     """No component is without a leader for longer than the faults explain"""
     for lease in history.leases:
-        for gap in history.gaps(lease):
+        for gap in (*history.gaps(lease), *history.lapses(lease)):
             left = outside(gap.begin, gap.end, [fault for fault in history.faults if gap.concerns(fault)])
             if left > UNEXPLAINED_MS * MS + history.stalled(gap.begin, gap.end):
                 yield (
@@ -375,7 +385,7 @@ def spread(times):
     """Of sorted ones: the median, what 99 of 100 do not exceed, the largest."""
     if not times:
         return 0, 0, 0
-    return statistics.median(times), times[min(len(times) - 1, int(len(times) * 0.99))], times[-1]
+    return statistics.median(times), times[(99 * len(times) - 1) // 100], times[-1]
 
 
 HEAD = ("fault", "count", "of a leader", "leaderless ms: median", "p99", "max", "overlaps")

@@ -177,6 +177,16 @@ class CheckerTest(unittest.TestCase):
         self.story.lead("engine", "b", 2, 20_010, 30_000)
         self.expect("terms", words=("repeats the term",))
 
+    def test_term_repeats_in_a_group(self):
+        """a term that a component was granted again while another one of its group led on, if only to do nothing"""
+        self.story.beats.pop("left.a")
+        self.story.lead("left", "a", 1, 0, 29_000)
+        self.story.say("left", "a", "start", 29_010, 1, 500)
+        self.story.fault("worker killed", "left.a", 29_000, 29_000, recovery_ms=1000)
+        self.expect("terms", words=("left on a (term 1) as process 500 repeats the term of process 101",))
+        self.story.lead("left", "a", 1, 29_020, 30_000, pid=500)
+        self.expect("terms", words=("left on a (term 1) as process 500 repeats the term of process 101",))
+
     def test_term_goes_back(self):
         """a term that is lower than one before"""
         self.story.beats.pop("engine.b")
@@ -331,6 +341,18 @@ class CheckerTest(unittest.TestCase):
                 words = [f"no leader for {first_ms - 9_990} ms"] if broken else []
                 self.expect(*(["leaderless"] if broken else []), words=words)
 
+    def test_leaderless_within_a_term(self):
+        """a worker that is silent for longer than its token was valid, and goes on, unless a fault explains that"""
+        self.story.beats.pop("engine.b")
+        self.story.lead("engine", "b", 2, 12_000, 20_010, over=False)  # valid until 21.5 s
+        self.story.lead("engine", "b", 2, 22_001, 30_000)
+        self.expect("leaderless", words=("engine: no leader for 501 ms", "501 ms of which"))
+        for where, broken in (("b", False), ("engine.b", False), ("a", True)):
+            with self.subTest(where):
+                self.story.fault("worker stopped", where, 20_000, 22_000, recovery_ms=0)
+                self.expect(*(["leaderless"] if broken else []))
+                self.story.faults[-2:] = []
+
     def hand_over(self, name, where, term=2, recovery_ms=3000):
         """From node a to node b in two seconds, beside that fault."""
         self.story.beats.pop("engine.b")
@@ -391,6 +413,19 @@ class CheckerTest(unittest.TestCase):
                 self.story.beats.pop("engine.b")
                 self.story.lead("engine", "b", 2, first_ms, 30_000)
                 self.expect(rows=[f"| daemon killed | 1 | 1 | {ms} | {ms} | {ms} | 0 |"])
+
+    def test_table_spreads(self):
+        """of 100 times the median, what 99 do not exceed, and the largest; not of what hit nobody who led"""
+        self.story.beats = {}
+        self.story.about["end"] = START + 101_000 * MS
+        for i in range(101):
+            begin_ms, end_ms = 1000 * i, 1000 * i + 900 - (7 * i % 100) ** 2 // 20
+            self.story.lead("engine", "a", i + 1, begin_ms, end_ms, step_ms=end_ms - begin_ms - 1)
+            if i < 100:
+                self.story.fault("worker killed", "engine.a", end_ms, end_ms, recovery_ms=0)
+        self.story.fault("worker killed", "engine.a", 931, 931, recovery_ms=0)
+        table = list(checker.table(self.story.save()))
+        self.assertIn("| worker killed | 101 | 100 | 224 | 581 | 591 | 0 |", table)
 
     def test_never_led(self):
         """a component that had no leader proves nothing"""
