@@ -199,7 +199,14 @@ class CheckerTest(unittest.TestCase):
         self.story.write("engine", 1, 0)
         self.assertIn("1 of these stale", checker.summary(self.expect()))
         self.story.write("engine", 1, 1)
-        self.expect("stale_writes", words=("engine: a fenced write of term 1 after one of term 2",))
+        history = self.expect("stale_writes", words=("engine: a fenced write of term 1 after one of term 2",))
+        self.assertIn("1 of these stale", checker.summary(history))
+
+    def test_write_after_an_unfenced_one(self):
+        """what has no fence may commit before its time, and makes no other one stale"""
+        self.story.write("engine", 3, 0)
+        self.story.write("engine", 2, 1)
+        self.expect()
 
     def test_stale_write_before_the_new_term_writes(self):
         """a fenced write that commits when the lease is at a newer term already, or not yet at that one"""
@@ -308,6 +315,15 @@ class CheckerTest(unittest.TestCase):
         self.story.beats.pop("engine.b")
         self.story.lead("engine", "b", 2, 14_000, 30_000)  # until 13.1 s are explained
         self.expect("leaderless", words=("no leader for 4010 ms", "910 ms of which"))
+
+    def test_leaderless_while_recovering(self):
+        """a fault that is over explains what recovering from it takes"""
+        for recovery_ms, broken in ((2_000, False), (1_999, True)):
+            with self.subTest(recovery_ms):
+                self.story.faults.clear()
+                self.story.fault("daemon killed", "a", 9_000, 9_500, recovery_ms)
+                words = ["no leader for 2010 ms", "501 ms of which"] if broken else []
+                self.expect(*(["leaderless"] if broken else []), words=words)
 
     def test_leaderless_at_the_end(self):
         """nobody leads any more, unless by a fault that does not end"""
@@ -464,8 +480,12 @@ class CheckerTest(unittest.TestCase):
         self.story.about["faults"].pop()
         self.story.write("engine", 1, 0)
         self.assertEqual(list(checker.alive(self.story.save())), [])
-        self.story.fault("database stopped", "db", 31_000, 650_000, recovery_ms=1000)
-        self.assertEqual(list(checker.alive(self.story.save())), ["only 6 % of the time led was without a fault"])
+        for places in (["db"], ["a", "b"]):
+            for where in places:
+                self.story.fault("daemon stopped", where, 31_000, 650_000, recovery_ms=1000)
+            said = list(checker.alive(self.story.save()))
+            self.assertEqual(said, ["only 6 % of the time led was without a fault"])
+            self.story.faults[2:] = []
 
     def test_unfinished_line(self):
         """the half line of a killed worker is not read"""
