@@ -53,6 +53,7 @@ struct tenure {
 	enum wire_word asked[HANDLE_ASKED]; // oldest first
 	unsigned asked_count;
 	uint64_t asked_term; // of the join
+	int trouble;         // of the last attempt to connect, or 0
 	int64_t retry_at;
 	int64_t retry_ns;
 	bool more;   // lines were left: the socket will not say so

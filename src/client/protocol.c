@@ -105,6 +105,7 @@ int protocol_join(struct tenure *t)
 int protocol_connect(struct tenure *t)
 {
 	int error = link_connect(&t->link, t->socket_path);
+	t->trouble = error;
 	if (error < 0)
 		return error;
 	watch(t, EPOLL_CTL_ADD, false);

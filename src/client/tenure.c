@@ -231,6 +231,11 @@ int tenure_connection(const struct tenure *t)
 	return t->link.fd;
 }
 
+int tenure_trouble(const struct tenure *t)
+{
+	return t->trouble;
+}
+
 bool tenure_is_joined(const struct tenure *t)
 {
 	return t->stage == STAGE_JOINED;

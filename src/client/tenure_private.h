@@ -20,6 +20,8 @@ void tenure_leave(struct tenure *t);
 
 // The connection at the moment, or -1.
 int tenure_connection(const struct tenure *t);
+// Why the last attempt to connect failed, or 0 where it did not.
+int tenure_trouble(const struct tenure *t);
 // True while joined over it.
 bool tenure_is_joined(const struct tenure *t);
 // The deadline of the term that was granted last, as far as it was extended by now; INT64_MIN where it is over.

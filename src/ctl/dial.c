@@ -63,12 +63,28 @@ int dial_open_or_say(struct dial *dial, const char *path)
 	if (error == -ENOENT || error == -ECONNREFUSED)
 		ctl_say("no daemon answers at %s; is tenured running, and is this its --socket?", path);
 	else if (error == -EACCES)
-		ctl_say("%s: permission denied; does this user belong to the socket's group?", path);
+		dial_denied(path);
 	else if (error == -EPROTO)
 		ctl_say("%s: what answers there does not speak version %d", path, WIRE_VERSION);
 	else if (error < 0)
 		ctl_say("%s: %s", path, strerror(-error));
 	return error;
+}
+
+bool dial_is_denied(int error, int64_t *since)
+{
+	int64_t now = clock_now_ns();
+	if (error != -EACCES)
+		*since = 0;
+	else if (*since == 0)
+		*since = now;
+	return error == -EACCES && now - *since >= DIAL_DENIED_NS;
+}
+
+int dial_denied(const char *path)
+{
+	ctl_say("%s: permission denied; does this user belong to the socket's group?", path);
+	return CTL_NO_DAEMON;
 }
 
 void dial_close(struct dial *dial)

@@ -12,6 +12,9 @@
 // The same where it has to ask the database first, which may not answer for the time-outs of a few exchanges.
 #define DIAL_OPERATION_NS (60 * NS_PER_S)
 #define DIAL_FOREVER INT64_MAX
+// A daemon that starts opens its socket to others a moment after it made it: who waits for one is denied permission
+// only where it has been for so long.
+#define DIAL_DENIED_NS (1 * NS_PER_S)
 
 struct dial {
 	struct link link;
@@ -31,6 +34,10 @@ int dial_ask(struct dial *dial, enum wire_word word, const char *component) MUST
 // Waits for a line, until `deadline` or DIAL_FOREVER. 0; -ETIMEDOUT, -ECONNRESET, -EPROTO.
 int dial_wait(struct dial *dial, int64_t deadline, enum wire_word *ret_word, struct line *ret) MUST_CHECK;
 
+// Whether a first connection, that is waited for, is denied: `error` is that of the last attempt, `*since` 0 at first.
+bool dial_is_denied(int error, int64_t *since) MUST_CHECK;
+// Says so; returns CTL_NO_DAEMON.
+int dial_denied(const char *path);
 // Says what such an error means; returns CTL_NO_DAEMON.
 int dial_failed(int error);
 // Says what the daemon refused, for one component or (NULL) at all; returns CTL_NO.

@@ -15,6 +15,7 @@
 
 #include "args.h"
 #include "clock.h"
+#include "dial.h"
 #include "ready.h"
 #include "run_guard.h"
 
@@ -53,13 +54,10 @@ struct run {
 	int64_t kill_at;
 	bool leaving; // we were told to end
 	bool joined, joined_once;
+	bool said_waiting;
+	int64_t denied_since;
 	int result;
 };
-
-static void say_waiting(const struct run *run)
-{
-	ctl_say("%s: no daemon answers at %s; waiting for it", run->component, run->socket_path);
-}
 
 // 0 where the term is over.
 static int64_t deadline_of(const struct run *run)
@@ -184,6 +182,21 @@ static void follow_connection(struct run *run)
 	run->untold = run->ready.status[0] != '\0'; // another daemon knows nothing of it
 }
 
+// Wrong from the start is a mistake here, too; later it is a daemon's that may be mended, and the command has its term.
+static void follow_attempts(struct run *run)
+{
+	int trouble = tenure_trouble(run->tenure);
+	if (run->joined_once)
+		return;
+	if (dial_is_denied(trouble, &run->denied_since)) {
+		run->leaving = true;
+		run->result = dial_denied(run->socket_path);
+	} else if (trouble < 0 && trouble != -EACCES && !run->said_waiting) {
+		ctl_say("%s: no daemon answers at %s; waiting for it", run->component, run->socket_path);
+		run->said_waiting = true;
+	}
+}
+
 static void take_events(struct run *run)
 {
 	struct tenure_event event;
@@ -196,6 +209,7 @@ static void take_events(struct run *run)
 			on_event(run, &event);
 	} while (result > 0);
 	follow_connection(run);
+	follow_attempts(run);
 }
 
 static void take_signals(struct run *run)
@@ -353,8 +367,6 @@ static void wait_for_something(const struct run *run)
 
 static int main_loop(struct run *run)
 {
-	if (tenure_connection(run->tenure) < 0)
-		say_waiting(run);
 	while (run->phase != PHASE_DONE) {
 		take_signals(run);
 		take_events(run);

@@ -4,7 +4,10 @@
 #define FAKE_SHELL_H
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "ctl.h"
@@ -53,6 +56,19 @@ static inline void read_all(int *fd, char text[OUTPUT_SIZE])
 	text[size] = '\0';
 	close(*fd);
 	*fd = -1;
+}
+
+// From here on root, too, is denied what modes deny to a file's owner.
+static inline void obey_modes(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+	ck_assert_int_eq((int)syscall(SYS_capset, &header, none), 0);
+}
+
+static inline void deny(bool denied)
+{
+	ck_assert_int_eq(chmod(socket_path, denied ? 0 : 0600), 0);
 }
 
 // Waits for its end; its exit status, or minus the signal that ended it.

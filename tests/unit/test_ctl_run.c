@@ -671,6 +671,65 @@ START_TEST(test_refused)
 }
 END_TEST
 
+// S7: nothing to wait for.
+START_TEST(test_denied)
+{
+	char message[256];
+	obey_modes();
+	deny(true);
+	start_ctl(LIST("run", "engine", "true"));
+	ck_assert_int_eq(end_ctl(), CTL_NO_DAEMON);
+	snprintf(message, sizeof message,
+		"tenurectl: %s: permission denied; does this user belong to the socket's group?\n", socket_path);
+	ck_assert_str_eq(err_text, message);
+	// Nor where the daemon came later.
+	stop_listening();
+	start_ctl(LIST("run", "engine", "true"));
+	wait_for(shell_err);
+	start_listening();
+	deny(true);
+	ck_assert_int_eq(end_ctl(), CTL_NO_DAEMON);
+	expect_text(err_text, "waiting for it\n");
+	expect_text(err_text, message);
+}
+END_TEST
+
+// A daemon that starts makes its socket, and then opens it to others.
+START_TEST(test_denied_for_a_moment)
+{
+	obey_modes();
+	deny(true);
+	start_ctl(LIST("run", "engine", "true"));
+	usleep(200000);
+	deny(false);
+	join("");
+	kill(shell_pid, SIGTERM);
+	expect_leave(CTL_OK);
+	ck_assert_str_eq(err_text, "");
+}
+END_TEST
+
+// The next daemon's socket is for others: the term goes on, as without a daemon, and so does the command.
+START_TEST(test_denied_later)
+{
+	obey_modes();
+	start_shell(ALIVE UP "exec sleep 100");
+	join("");
+	push_granted(42, 60000);
+	expect_started(42);
+	expect_said("up");
+	deny(true);
+	hang_up();
+	ck_assert(!is_gone(2000));
+	ck_assert_int_eq(waitpid(shell_pid, NULL, WNOHANG), 0);
+	deny(false);
+	join(" term=42");
+	expect_started(42);
+	kill(shell_pid, SIGTERM);
+	expect_leave(CTL_OK);
+}
+END_TEST
+
 // W16
 START_TEST(test_notify)
 {
@@ -893,6 +952,9 @@ int main(int argc, char *argv[])
 	tcase_add_test(cases, test_told_to_end_while_waiting);
 	tcase_add_test(cases, test_granted_too_late);
 	tcase_add_test(cases, test_refused);
+	tcase_add_test(cases, test_denied);
+	tcase_add_test(cases, test_denied_for_a_moment);
+	tcase_add_test(cases, test_denied_later);
 	tcase_add_test(cases, test_notify);
 	tcase_add_loop_test(cases, test_status_of_a_command, 0, 2);
 	tcase_add_test(cases, test_command_says_that_it_stops);
