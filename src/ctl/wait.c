@@ -93,7 +93,10 @@ struct wait {
 	struct dial dial;
 	const char *component;
 	const char *role;
-	int64_t deadline; // or DIAL_FOREVER
+	int64_t deadline;     // or DIAL_FOREVER
+	bool connected;       // once
+	bool said;            // that there is no daemon
+	int64_t denied_since; // 0: it is not, or there was a connection
 };
 
 static bool is_over(const struct wait *wait)
@@ -155,27 +158,45 @@ static int wait_on_connection(struct wait *wait)
 	return error;
 }
 
+// 1, or -errno.
+static int try(struct wait *wait, const char *path)
+{
+	int error = dial_open(&wait->dial, path);
+	if (error < 0)
+		return error;
+	wait->connected = true;
+	wait->denied_since = 0;
+	error = wait_on_connection(wait);
+	dial_close(&wait->dial);
+	return error;
+}
+
+static void say_waiting(struct wait *wait, const char *path, int error)
+{
+	if (wait->said || wait->denied_since != 0)
+		return;
+	ctl_say("%s: %s; waiting for the daemon", path, strerror(-error));
+	wait->said = true;
+}
+
 // A daemon that is not there yet, or restarts, is waited for as well.
 static int wait_for_role(struct wait *wait, const char *path)
 {
-	bool said = false;
 	while (!is_over(wait)) {
-		int error = dial_open(&wait->dial, path);
-		if (error == 0) {
-			error = wait_on_connection(wait);
-			dial_close(&wait->dial);
-		}
+		int error = try(wait, path);
 		if (error > 0)
 			return CTL_OK;
 		if (error == -EREMOTEIO)
 			return CTL_NO;
+		if (!wait->connected && dial_is_denied(error, &wait->denied_since))
+			return dial_denied(path);
 		if (is_over(wait))
 			break;
-		if (!said)
-			ctl_say("%s: %s; waiting for the daemon", path, strerror(-error));
-		said = true;
+		say_waiting(wait, path, error);
 		poll(NULL, 0, (int)(LOOK_AGAIN_NS / NS_PER_MS));
 	}
+	if (wait->denied_since != 0)
+		return dial_denied(path);
 	ctl_say("time is up: %s is not %s here", wait->component, wait->role);
 	return CTL_TIMEOUT;
 }

@@ -44,7 +44,7 @@ class AccessTest(SystemTest):
     def test_socket_refuses(self):
         """S7: whom the mode leaves out cannot connect, and is told so"""
         replica = self.replica("a").start()
-        for words in (["status"], ["run", "engine", "--", "true"]):
+        for words in (["status"], ["run", "engine", "--", "true"], ["wait", "engine"]):
             command = [TENURECTL, "--socket", replica.socket, *words]
             result = processes.spawn(command, user="nobody", stderr=subprocess.PIPE, text=True)
             message = result.communicate(timeout=10)[1]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // tenurectl's commands against a daemon that the test plays.
 #include "args.h"
+#include "dial.h"
 #include "fake_shell.h"
 
 START_TEST(test_durations)
@@ -108,7 +109,8 @@ START_TEST(test_help_and_version)
 		"usage: tenurectl [--socket PATH] COMMAND, as tenurectl(1) says:\n"
 		"\n"
 		"  wait [--for leader|standby] [--timeout D] COMPONENT\n"
-		"                                            until this node leads or stands by; 124: time is up\n";
+		"                                            until this node leads or stands by; 124: time is up;\n"
+		"                                            3: permission denied\n";
 	ck_assert_int_eq(run_ctl(LIST("wait", "--help")), CTL_OK);
 	ck_assert_str_eq(out_text, of_wait);
 	ck_assert_int_eq(run_ctl(LIST("wait", "-h", "engine")), CTL_OK);
@@ -406,6 +408,49 @@ START_TEST(test_wait_ends)
 }
 END_TEST
 
+static const struct {
+	const char *const *arguments;
+	int64_t least_ns;
+} denials[] = {
+	{LIST("wait", "engine"), DIAL_DENIED_NS},
+	{LIST("wait", "engine", "--timeout", "10s"), DIAL_DENIED_NS},
+	{LIST("wait", "engine", "--timeout", "300ms"), 300 * NS_PER_MS},
+};
+
+// S7: nothing to wait for, and no answer to what was asked.
+START_TEST(test_wait_denied)
+{
+	char message[256];
+	int64_t before = clock_now_ns();
+	obey_modes();
+	deny(true);
+	ck_assert_int_eq(run_ctl(denials[_i].arguments), CTL_NO_DAEMON);
+	ck_assert_int_ge(clock_now_ns() - before, denials[_i].least_ns);
+	ck_assert_int_lt(clock_now_ns() - before, 5 * NS_PER_S);
+	snprintf(message, sizeof message,
+		"tenurectl: %s: permission denied; does this user belong to the socket's group?\n", socket_path);
+	ck_assert_str_eq(err_text, message);
+}
+END_TEST
+
+// A daemon that starts makes its socket, and then opens it to others; the next one may be for others for good.
+START_TEST(test_wait_denied_for_a_moment)
+{
+	obey_modes();
+	deny(true);
+	start_ctl(LIST("wait", "engine", "--timeout", "2s"));
+	usleep(300000);
+	deny(false);
+	greet();
+	expect_line("watch component=engine");
+	tell("ok\n");
+	deny(true);
+	hang_up();
+	ck_assert_int_eq(end_ctl(), CTL_TIMEOUT);
+	expect_text(err_text, "time is up");
+}
+END_TEST
+
 // S2
 static const struct {
 	const char *const *arguments;
@@ -538,6 +583,8 @@ int main(void)
 	tcase_add_test(cases, test_wait);
 	tcase_add_test(cases, test_wait_for_a_daemon);
 	tcase_add_test(cases, test_wait_ends);
+	tcase_add_loop_test(cases, test_wait_denied, 0, COUNT_OF(denials));
+	tcase_add_test(cases, test_wait_denied_for_a_moment);
 	tcase_add_loop_test(cases, test_operations, 0, COUNT_OF(operations));
 	tcase_add_test(cases, test_history);
 	tcase_add_test(cases, test_no_history);
