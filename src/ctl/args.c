@@ -44,9 +44,37 @@ int ctl_misuse(const char *format, ...)
 	return CTL_USAGE;
 }
 
+const struct option args_global_options[] = {{"socket", required_argument, NULL, 's'},
+	{"version", no_argument, NULL, 'V'}, {"help", no_argument, NULL, 'h'}, {0}};
+
+// Whether getopt_long() would take the word, or the letter that is not 0, before the command.
+static bool names(const struct option *option, const char *word, int letter)
+{
+	if (letter != 0)
+		return option->has_arg == no_argument && option->val == letter;
+	size_t size = strcspn(word, "=");
+	return size > 2 && strncmp(word, "--", 2) == 0 && strncmp(word + 2, option->name, size - 2) == 0;
+}
+
+// Whether it said that what a command does not know belongs before it.
+static bool say_misplaced(const char *command, const char *word, int letter)
+{
+	for (const struct option *option = args_global_options; option->name; option++) {
+		if (!names(option, word, letter))
+			continue;
+		ctl_misuse("%s: --%s comes before the command: tenurectl --%s%s %s", command, option->name,
+			option->name, option->has_arg ? " PATH" : "", command);
+		return true;
+	}
+	return false;
+}
+
 int args_next(int argc, char *argv[], const char *short_options, const struct option *long_options)
 {
 	int option = getopt_long(argc, argv, short_options, long_options, NULL);
+	bool is_command = long_options != args_global_options;
+	if (option == '?' && is_command && say_misplaced(argv[0], argv[optind - 1], optopt))
+		return option;
 	if (option == ':')
 		ctl_misuse("%s: %s needs a value", argv[0], argv[optind - 1]);
 	else if (option == '?' && optopt > 0 && optopt < 128)

@@ -12,6 +12,9 @@ void ctl_say(const char *format, ...) PRINTF_LIKE(1, 2);
 // The same for wrong usage, with a hint; returns CTL_USAGE.
 int ctl_misuse(const char *format, ...) PRINTF_LIKE(1, 2);
 
+// Of the program: they come before the command.
+extern const struct option args_global_options[];
+
 // getopt_long() that says itself what is wrong, returning '?' then. `short_options` begins with ":" (options may stand
 // among operands) or "+:" (they may not).
 int args_next(int argc, char *argv[], const char *short_options, const struct option *long_options);

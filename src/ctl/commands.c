@@ -100,13 +100,11 @@ static int run_command(const struct ctl *ctl, int argc, char *argv[], bool helps
 
 int ctl_main(int argc, char *argv[])
 {
-	static const struct option long_options[] = {{"socket", required_argument, NULL, 's'},
-		{"version", no_argument, NULL, 'V'}, {"help", no_argument, NULL, 'h'}, {0}};
 	struct ctl ctl = {.socket_path = link_default_path()};
 	int option;
 	opterr = 0;
 	optind = 0;
-	while ((option = args_next(argc, argv, "+:hV", long_options)) != -1) {
+	while ((option = args_next(argc, argv, "+:hV", args_global_options)) != -1) {
 		if (option == '?')
 			return CTL_USAGE;
 		if (option == 'h')

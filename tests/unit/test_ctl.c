@@ -99,6 +99,32 @@ START_TEST(test_misuse)
 }
 END_TEST
 
+static const struct {
+	const char *const *arguments;
+	const char *message;
+} misplaced[] = {
+	{LIST("status", "--socket", "/x"),
+		"status: --socket comes before the command: tenurectl --socket PATH status;"},
+	{LIST("status", "engine", "--socket=/x"), "status: --socket comes before the command: "},
+	{LIST("pause", "--sock", "/x"), "pause: --socket comes before the command: "},
+	{LIST("run", "engine", "--socket", "/x", "--", "true"), "run: --socket comes before the command: "},
+	{LIST("check", "-q", "--version", "engine"), "check: --version comes before the command: tenurectl --version"},
+	{LIST("check", "engine", "-qV"), "check: --version comes before the command: "},
+	{LIST("wait", "engine", "--help"), "wait: --help comes before the command: "},
+	{LIST("transfer", "engine", "-h"), "transfer: --help comes before the command: "},
+	{LIST("status", "--sockets", "/x"), "status: unknown option, or a value too much: --sockets;"},
+	{LIST("status", "-s", "/x"), "status: unknown option -s;"},
+	{LIST("--sockets", "/x", "status"), "unknown option, or a value too much: --sockets;"},
+};
+
+START_TEST(test_misplaced)
+{
+	ck_assert_int_eq(run_ctl(misplaced[_i].arguments), CTL_USAGE);
+	ck_assert_str_eq(out_text, "");
+	expect_text(err_text, misplaced[_i].message);
+}
+END_TEST
+
 START_TEST(test_help_and_version)
 {
 	ck_assert_int_eq(run_ctl(LIST("help")), CTL_OK);
@@ -567,6 +593,7 @@ int main(void)
 	tcase_add_test(cases, test_durations);
 	tcase_add_test(cases, test_signals);
 	tcase_add_loop_test(cases, test_misuse, 0, COUNT_OF(misuses));
+	tcase_add_loop_test(cases, test_misplaced, 0, COUNT_OF(misplaced));
 	tcase_add_test(cases, test_help_and_version);
 	tcase_add_test(cases, test_no_daemon);
 	tcase_add_test(cases, test_status);
