@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +17,8 @@
 // Where the command finds its copy of the connection: out of the way of scripts that number descriptors themselves.
 #define CONNECTION_FD_MIN 200
 #define SIGNALED 128
+// Where execvp() looks without PATH.
+#define PATH_OF_NONE "/bin:/usr/bin"
 
 #define CHILDREN_PATH "/proc/thread-self/children"
 // How many are looked at in one pass; whoever kills makes passes until none is left.
@@ -26,6 +30,45 @@ int job_prepare(void)
 	if (access(CHILDREN_PATH, R_OK) < 0)
 		return -errno;
 	return prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -errno : 0;
+}
+
+static int look_at(const char *path)
+{
+	struct stat status;
+	if (stat(path, &status) < 0)
+		return -errno;
+	if (!S_ISREG(status.st_mode))
+		return -EACCES;
+	return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
+}
+
+// One that may not be executed does not hide another that may, farther on.
+static int look_up_in(const char *directories, const char *name)
+{
+	int result = -ENOENT;
+	for (;;) {
+		char path[PATH_MAX];
+		size_t size = strcspn(directories, ":");
+		int length = snprintf(path, sizeof path, "%.*s%s%s", (int)size, directories, size > 0 ? "/" : "", name);
+		int error = length < (int)sizeof path ? look_at(path) : -ENAMETOOLONG;
+		if (error == 0)
+			return 0;
+		if (error == -EACCES)
+			result = error;
+		if (directories[size] == '\0')
+			return result;
+		directories += size + 1;
+	}
+}
+
+int job_look_up(const char *command)
+{
+	const char *directories = getenv("PATH");
+	if (*command == '\0')
+		return -ENOENT;
+	if (strchr(command, '/'))
+		return look_at(command);
+	return look_up_in(directories ? directories : PATH_OF_NONE, command);
 }
 
 static void set_number(const char *name, uint64_t number)

@@ -39,6 +39,9 @@ struct job_setup {
 // Makes this process the one that orphans go to.
 int job_prepare(void) MUST_CHECK;
 
+// What execvp() would make of the command's name, by kind and mode of the file: 0 or -errno. -ENOENT: there is none.
+int job_look_up(const char *command) MUST_CHECK;
+
 // No job is there. The command writes its pid to `exec_fd`, and what errno says where it cannot be executed, negative;
 // so does this function where it fails.
 int job_start(struct job *job, const struct job_setup *setup, int exec_fd) MUST_CHECK;

@@ -441,7 +441,21 @@ static int take_option(struct run *run, int option)
 	return option == '?' ? CTL_USAGE : CTL_OK;
 }
 
-// COMPONENT stands among the options; the command begins after them.
+// A command that is not there would win a term and give it up, again and again. CTL_OK, or the exit status.
+static int look_up_command(const char *command)
+{
+	int error = job_look_up(command);
+	if (error == 0)
+		return CTL_OK;
+	if (error != -ENOENT) {
+		ctl_say("run: %s: cannot be executed: %s", command, strerror(-error));
+		return CTL_CANNOT_EXECUTE;
+	}
+	ctl_say("run: %s: not found%s", command, strchr(command, '/') ? "" : " in PATH");
+	return CTL_NOT_FOUND;
+}
+
+// COMPONENT stands among the options; the command begins after them. CTL_OK, or the exit status.
 static int take_arguments(struct run *run, int argc, char *argv[])
 {
 	static const struct option long_options[] = {{"notify", no_argument, NULL, 'n'},
@@ -461,7 +475,9 @@ static int take_arguments(struct run *run, int argc, char *argv[])
 	if (run->watchdog_ns > 0 && !run->notify)
 		return ctl_misuse("run: --watchdog needs --notify");
 	run->command = argv + optind;
-	return args_components(1, (char *[]){(char *)run->component});
+	if (args_components(1, (char *[]){(char *)run->component}) != CTL_OK)
+		return CTL_USAGE;
+	return look_up_command(run->command[0]);
 }
 
 int ctl_run(const struct ctl *ctl, int argc, char *argv[])
@@ -474,9 +490,10 @@ int ctl_run(const struct ctl *ctl, int argc, char *argv[])
 		.timer_fd = -1,
 		.result = CTL_OK,
 	};
-	if (take_arguments(&run, argc, argv) != CTL_OK)
-		return CTL_USAGE;
-	int result = open_all(&run) < 0 ? CTL_NO : main_loop(&run);
+	int result = take_arguments(&run, argc, argv);
+	if (result != CTL_OK)
+		return result;
+	result = open_all(&run) < 0 ? CTL_NO : main_loop(&run);
 	close_all(&run);
 	return result;
 }

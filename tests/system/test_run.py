@@ -306,6 +306,12 @@ class RunTest(SystemTest):
         ):
             run = self.start(replica, options=["--once"], command=command)
             self.assertEqual(run.wait(10), status, command)
+        self.assertEqual(replica.status()["term"], "3", "what cannot be run wins no term")
+        for command, status in ((self.directory / "nothing", 127), ("no-such-program", 127), (notes, 126)):
+            result = replica.ctl("run", "engine", "--", command)
+            self.assertEqual((result.returncode, result.stdout), (status, ""), command)
+            self.assertIn(f"tenurectl: run: {command}: ", result.stderr)
+        self.assertEqual(replica.status()["term"], "3")
 
     def test_stop_signal(self):
         """--stop-signal is what the command is told to end with"""

@@ -16,6 +16,7 @@
 #define UP "echo up >&9; "
 
 static char fifo_path[96];
+static char command_path[96]; // for a test that makes one
 static int alive = -1;
 static char said[512]; // what the command wrote there
 static size_t said_size;
@@ -67,6 +68,7 @@ static void set_up(void)
 	start_measuring();
 	set_up_daemon();
 	snprintf(fifo_path, sizeof fifo_path, "%s/alive", directory);
+	snprintf(command_path, sizeof command_path, "%s/command", directory);
 	ck_assert_int_eq(mkfifo(fifo_path, 0600), 0);
 	ck_assert_int_eq(setenv("ALIVE", fifo_path, 1), 0);
 	alive = open(fifo_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -77,6 +79,7 @@ static void tear_down(void)
 {
 	close(alive);
 	unlink(fifo_path);
+	unlink(command_path);
 	tear_down_ctl();
 	stop_measuring();
 }
@@ -306,23 +309,85 @@ START_TEST(test_once)
 }
 END_TEST
 
+// A command that was there when `run` began, and is not, or is no program any more, when there is a term.
+static void start_vanishing(const char *option)
+{
+	ck_assert_int_eq(symlink("/bin/true", command_path), 0);
+	start_ctl(LIST("run", "engine", option, command_path));
+	join("");
+	ck_assert_int_eq(unlink(command_path), 0);
+}
+
 START_TEST(test_cannot_execute)
 {
-	const char *command = _i ? directory : "/nonexistent/command";
-	start_ctl(LIST("run", "engine", "--once", "--", command));
-	join("");
+	start_vanishing("--once");
+	if (_i)
+		ck_assert_int_eq(mkdir(command_path, 0700), 0);
 	push_granted(42, 5000);
 	expect_line("yield component=engine term=42 reason=not-executed");
 	expect_leave(_i ? CTL_CANNOT_EXECUTE : CTL_NOT_FOUND);
-	expect_text(err_text, command);
+	expect_text(err_text, command_path);
+	if (_i)
+		ck_assert_int_eq(rmdir(command_path), 0);
 	hang_up();
 
-	start_ctl(LIST("run", "engine", "--", command)); // tries again at the next term
-	join("");
+	start_vanishing("--"); // tries again at the next term
 	push_granted(43, 5000);
 	expect_line("yield component=engine term=43 reason=not-executed");
 	push_granted(44, 5000);
 	expect_line("yield component=engine term=44 reason=not-executed");
+}
+END_TEST
+
+static const struct {
+	const char *command;
+	const char *path; // $PATH, or NULL: none
+	int status;
+	const char *message;
+} commands[] = {
+	{"/nonexistent/command", "/bin", CTL_NOT_FOUND, "run: /nonexistent/command: not found\n"},
+	{"./nonexistent", "/bin", CTL_NOT_FOUND, "run: ./nonexistent: not found\n"},
+	{"nonexistent", "/bin:/nonexistent:/usr/bin", CTL_NOT_FOUND, "run: nonexistent: not found in PATH\n"},
+	{"nonexistent", NULL, CTL_NOT_FOUND, "run: nonexistent: not found in PATH\n"},
+	{"nonexistent", "", CTL_NOT_FOUND, "run: nonexistent: not found in PATH\n"},
+	{"", "/bin", CTL_NOT_FOUND, "run: : not found in PATH\n"},
+	{"true", "/nonexistent", CTL_NOT_FOUND, "run: true: not found in PATH\n"},
+	{"./notes", "/bin", CTL_CANNOT_EXECUTE, "run: ./notes: cannot be executed: Permission denied\n"},
+	{"./notes/command", "/bin", CTL_CANNOT_EXECUTE, "run: ./notes/command: cannot be executed: Not a directory\n"},
+	{".", "/bin", CTL_CANNOT_EXECUTE, "run: .: cannot be executed: Permission denied\n"},
+	{"notes", "/bin:.:/nonexistent", CTL_CANNOT_EXECUTE, "run: notes: cannot be executed: Permission denied\n"},
+	{"notes", "/nonexistent:", CTL_CANNOT_EXECUTE, "run: notes: cannot be executed: Permission denied\n"},
+	{"true", "/nonexistent:/bin", CTL_OK, ""}, {"true", NULL, CTL_OK, ""}, {"/bin/true", "", CTL_OK, ""},
+	{"./command", "", CTL_OK, ""}, {"command", "/bin:", CTL_OK, ""},
+	{"true", ".:/bin", CTL_OK, ""}, // where there is one that may not be executed
+};
+
+// As execvp() would, and before it joins.
+START_TEST(test_looks_command_up)
+{
+	ck_assert_int_eq(chdir(directory), 0);
+	close(open("notes", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	close(open("true", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	ck_assert_int_eq(symlink("/bin/true", "command"), 0);
+	if (commands[_i].path)
+		ck_assert_int_eq(setenv("PATH", commands[_i].path, 1), 0);
+	else
+		ck_assert_int_eq(unsetenv("PATH"), 0);
+	start_ctl(LIST("run", "engine", "--once", "--", commands[_i].command));
+	if (commands[_i].status == CTL_OK) {
+		join("");
+		push_granted(42, 5000);
+		expect_started(42);
+		expect_line("yield component=engine term=42 reason=exited");
+		expect_leave(CTL_OK);
+	} else {
+		ck_assert_int_eq(end_ctl(), commands[_i].status);
+		struct pollfd fd = {.fd = listener, .events = POLLIN};
+		ck_assert_int_eq(poll(&fd, 1, 0), 0); // nobody had come
+	}
+	expect_text(err_text, commands[_i].message);
+	unlink("notes");
+	unlink("true");
 }
 END_TEST
 
@@ -935,6 +1000,7 @@ int main(int argc, char *argv[])
 	tcase_add_test(cases, test_command_leaves_something_behind);
 	tcase_add_loop_test(cases, test_once, 0, COUNT_OF(ends));
 	tcase_add_loop_test(cases, test_cannot_execute, 0, 2);
+	tcase_add_loop_test(cases, test_looks_command_up, 0, COUNT_OF(commands));
 	tcase_add_loop_test(cases, test_nobody_extends, 0, 2);
 	tcase_add_loop_test(cases, test_extended, 0, 2);
 	tcase_add_test(cases, test_daemon_restarts);
