@@ -301,15 +301,18 @@ static int check_store(const struct config *config, char *ret_text, size_t size)
 	return error;
 }
 
-// What was printed counts once it is written.
-static int end_output(int error)
+// What was printed counts once it is written. `program`: the one that was asked for it.
+static int end_output(int error, const char *program)
 {
 	if (error == 0 && fflush(stdout) != 0)
 		error = -errno;
 	if (error < 0)
-		fprintf(stderr, "tenured: cannot print: %s\n", strerror(-error));
+		fprintf(stderr, "%s: cannot print: %s\n", program, strerror(-error));
 	return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+// Asked for by `tenurectl init` alone, which becomes this program for it: to whoever called that, it is tenurectl.
+#define INIT_PROGRAM "tenurectl"
 
 static int init_schema(const struct config *config, bool print)
 {
@@ -318,12 +321,12 @@ static int init_schema(const struct config *config, bool print)
 	const struct store_driver *driver = store_driver_find(config->store.driver);
 	store_settings(config, &store);
 	if (print)
-		return end_output(store_print_schema(driver, &store, stdout));
+		return end_output(store_print_schema(driver, &store, stdout), INIT_PROGRAM);
 	int error = store_init_schema(driver, &store, text);
 	if (error < 0)
-		fprintf(stderr, "tenured: %s: %s\n", config->store.driver, text);
+		fprintf(stderr, INIT_PROGRAM ": %s: %s\n", config->store.driver, text);
 	else
-		fprintf(stderr, "tenured: %s: the schema is in place\n", config->store.driver);
+		fprintf(stderr, INIT_PROGRAM ": %s: the schema is in place\n", config->store.driver);
 	return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -332,7 +335,7 @@ static int act(const struct options *options, struct daemon *daemon)
 	const struct config *config = daemon->config;
 	switch (options->action) {
 	case OPTIONS_DUMP:
-		return end_output(config_dump(config, stdout));
+		return end_output(config_dump(config, stdout), "tenured");
 	case OPTIONS_INIT_SCHEMA:
 	case OPTIONS_PRINT_SCHEMA:
 		return init_schema(config, options->action == OPTIONS_PRINT_SCHEMA);

@@ -47,6 +47,22 @@ class SchemaTest(PostgresTest):
         replica = self.init_at_once(self.sqlite())[0].start()
         self.client(replica, "engine").wait("granted")
 
+    def test_says_who_it_is(self):
+        """What tenurectl init says is said by tenurectl, also where tenured does it"""
+        replica = self.replica("a", self.sqlite(), init=False)
+        command = [TENURECTL, "init", "-c", replica.config]
+
+        def said(*words, **options):
+            return subprocess.run([*command, *words], stderr=subprocess.PIPE, text=True, check=False, **options).stderr
+
+        self.assertEqual(said(), "tenurectl: sqlite: the schema is in place\n")
+        with open("/dev/full", "w", encoding="ascii") as full:
+            self.assertEqual(said("--print", stdout=full), "tenurectl: cannot print: No space left on device\n")
+        replica.store.path.unlink()
+        replica.store.path.mkdir()
+        self.assertRegex(said(), "^tenurectl: sqlite: .*\n$")
+        replica.store.path.rmdir()
+
     def test_under_a_leader(self):
         """W23: init again disturbs no leader and no term"""
         store = self.postgres()
