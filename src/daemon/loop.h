@@ -45,10 +45,10 @@ void loop_arm(struct loop *loop, int64_t at_ns);
 // Called after the events of each turn and before the loop waits, the first time before any event.
 void loop_on_turn(struct loop *loop, loop_fn *fn, void *userdata);
 
-// In between, what this thread waits for in the kernel ends after a quarter of a millisecond, where a signal can end it.
-// For taking what was sent along with bytes on a Unix socket, and for closing one: either closes the descriptors that
-// are there, and the last close of a TCP connection that lingers takes as long as its sender likes, while no lease is
-// renewed (S7).
+// In between, what this thread waits for in the kernel ends after a quarter of a millisecond, where a signal can end
+// it. For taking what was sent along with bytes on a Unix socket, and for closing one: either closes the descriptors
+// that are there, and the last close of a TCP connection that lingers takes as long as its sender likes, while no lease
+// is renewed (S7).
 void loop_hurry(struct loop *loop);
 void loop_calm(struct loop *loop);
 
