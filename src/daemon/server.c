@@ -15,8 +15,6 @@
 
 // Connections taken in one turn; the rest stays in the backlog.
 #define ACCEPTS_PER_TURN 16
-// What all connections together may take of one turn.
-#define TURN_NS NS_PER_MS
 // Lines in the log of what any user can bring about.
 #define LOGGED_PER_S 20
 // How long accepting rests where not even the spare descriptor helps.
@@ -161,7 +159,7 @@ static void on_listen(void *userdata, int fd, unsigned flags)
 	(void)fd;
 	(void)flags;
 	// To refuse one may take a while: see loop_hurry().
-	for (int i = 0; i < ACCEPTS_PER_TURN && clock_now_ns() < from + TURN_NS / 2; i++)
+	for (int i = 0; i < ACCEPTS_PER_TURN && clock_now_ns() < from + server->setup.limits.turn_ns / 2; i++)
 		if (accept_one(server) < 0)
 			break;
 	server->accepting_ns = clock_now_ns() - from;
@@ -198,6 +196,8 @@ static void take_limits(struct server_limits *limits)
 		limits->all_output_bytes = SERVER_ALL_OUTPUT_BYTES;
 	if (limits->requests == 0)
 		limits->requests = SERVER_REQUESTS;
+	if (limits->turn_ns == 0)
+		limits->turn_ns = SERVER_TURN_NS;
 }
 
 // What does not fit leaves everything as it was, but larger in places.
@@ -327,7 +327,7 @@ static bool serve_next(struct server *server, struct client *next)
 // Leases come before requests (W17).
 void server_turn(struct server *server)
 {
-	server->turn_until = clock_now_ns() + TURN_NS - server->accepting_ns;
+	server->turn_until = clock_now_ns() + server->setup.limits.turn_ns - server->accepting_ns;
 	server->accepting_ns = 0;
 	server->turn++;
 	settle(server);

@@ -19,6 +19,7 @@
 #define SERVER_ALL_OUTPUT_BYTES (32 * 1024 * 1024) // by all; beyond that each may have SERVER_OUTPUT_LOW
 #define SERVER_KERNEL_BYTES (16 * 1024)            // nor yet taken, and kept by the kernel, which doubles it
 #define SERVER_REQUESTS 16                         // of one connection in one turn of the loop
+#define SERVER_TURN_NS NS_PER_MS                   // of one turn of the loop, for all connections together
 #define SERVER_MESSAGE_BYTES 128                   // of what a worker says of itself; more is cut off
 // The most of a component that are told; the database holds as many as it likes.
 #define SERVER_CANDIDATES 16
@@ -34,6 +35,7 @@ struct server_limits {
 	size_t output_bytes;
 	size_t all_output_bytes;
 	unsigned requests;
+	int64_t turn_ns;
 };
 
 // Steps the election, calls server_answer() and then server_tell_…(), and then takes server_next_event() until there

@@ -52,6 +52,12 @@ START_TEST(count_check)
 }
 END_TEST
 
+// No turn ends by the clock: what is counted is the same on a busy machine.
+static void start_unhurried(void)
+{
+	start_with(3, (struct server_limits){.turn_ns = 3600 * NS_PER_S});
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -61,7 +67,7 @@ int main(int argc, char **argv)
 	times = (unsigned)strtoul(argv[1], NULL, 10);
 	Suite *suite = suite_create("count");
 	TCase *tcase = tcase_create("count");
-	tcase_add_checked_fixture(tcase, start, stop);
+	tcase_add_checked_fixture(tcase, start_unhurried, stop);
 	tcase_add_test(tcase, count_check);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
