@@ -294,12 +294,12 @@ START_TEST(w16_what_was_not_read_is_not_late)
 {
 	make_agent();
 	start();
-	say("join component=engine extend=no heartbeat_ms=100\n");
+	say("join component=engine extend=no heartbeat_ms=300\n");
 	expect("granted component=engine term=1 ");
 	say("started component=engine term=1\n");
 	expect("ok\n");
 	say("alive component=engine term=1\n");
-	nanosleep(&(struct timespec){.tv_nsec = 300 * NS_PER_MS}, NULL); // the loop stands still
+	nanosleep(&(struct timespec){.tv_nsec = 900 * NS_PER_MS}, NULL); // the loop stands still
 	expect("\n");
 	ck_assert_str_eq(heard, "ok\n");
 	expect("revoked component=engine term=1 reason=stalled "); // it is silent from here on
