@@ -225,10 +225,16 @@ static void end_work(struct election *e, struct election_update *u, uint32_t lea
 		stop_next(e, u, head);
 }
 
+static void expect_word(struct election_lease *l, int64_t until)
+{
+	l->late_at = until;
+	l->spared = false;
+}
+
 static void tell_granted(struct election *e, struct election_update *u, uint32_t lease)
 {
 	struct election_lease *l = &e->leases[lease];
-	l->late_at = e->now + l->timing.start_timeout_ns;
+	expect_word(l, e->now + l->timing.start_timeout_ns);
 	add_note(u, NOTE_GRANTED, lease, l);
 }
 
@@ -240,9 +246,9 @@ static void tell_revoked(struct election_update *u, uint32_t lease, struct elect
 
 static void resume_worker(struct election *e, struct election_lease *l)
 {
-	l->late_at = l->seat == SEAT_STARTING ? e->now + l->timing.start_timeout_ns
-		     : l->heartbeat_ns > 0    ? e->now + l->heartbeat_ns
-					      : ELECTION_NEVER;
+	expect_word(l, l->seat == SEAT_STARTING ? e->now + l->timing.start_timeout_ns
+		       : l->heartbeat_ns > 0    ? e->now + l->heartbeat_ns
+						: ELECTION_NEVER);
 	e->renew_soon = true; // its deadline stood still
 }
 
@@ -466,7 +472,7 @@ static void take_join(struct election *e, struct election_update *u, const struc
 static void keep_working(struct election *e, struct election_update *u, uint32_t lease)
 {
 	struct election_lease *l = &e->leases[lease];
-	l->late_at = l->heartbeat_ns > 0 ? e->now + l->heartbeat_ns : ELECTION_NEVER;
+	expect_word(l, l->heartbeat_ns > 0 ? e->now + l->heartbeat_ns : ELECTION_NEVER);
 	if (l->token.started)
 		return;
 	l->token.started = true;
@@ -714,11 +720,16 @@ void election_supply_id(struct election *e, const struct uuid *id)
 	e->spare = *id;
 }
 
-void election_forgive(struct election *e, int64_t ns)
+void election_forgive(struct election *e, int64_t still_ns, int64_t read_ns)
 {
-	for (uint32_t i = 0; RULE(UNREAD_IS_NOT_LATE) && i < e->lease_count; i++)
-		if (e->leases[i].late_at != ELECTION_NEVER)
-			e->leases[i].late_at += ns;
+	for (uint32_t i = 0; RULE(UNREAD_IS_NOT_LATE) && i < e->lease_count; i++) {
+		struct election_lease *l = &e->leases[i];
+		// One that has no token is not waited for: see expect_the_others().
+		if (l->late_at == ELECTION_NEVER || !holds_token(l))
+			continue;
+		l->late_at += still_ns + (l->spared ? 0 : read_ns);
+		l->spared = true;
+	}
 }
 
 bool election_wants_id(const struct election *e)

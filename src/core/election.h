@@ -207,6 +207,7 @@ struct election_lease {
 	enum election_reason release_reason; // in LEASE_RELEASING, as `release_term`
 	int64_t heartbeat_ns;
 	int64_t late_at;     // when the seat is SEAT_LATE
+	bool spared;         // that was put off since it spoke
 	int64_t cooldown_ns; // from the end of a term that was resigned
 	int64_t cooldown_until;
 	uint64_t told_term; // the last one the worker was told; what it says is about this one
@@ -345,8 +346,9 @@ void election_resume_session(struct election *election, const struct uuid *sessi
 // False where another component of its group leads by another term.
 bool election_resume_term(struct election *election, uint32_t lease, const struct election_token *token);
 
-// Whoever steps it heard nobody for so long, though they may have spoken: no worker is late for that (W16).
-void election_forgive(struct election *election, int64_t ns);
+// Whoever steps it heard nobody for so long, though they may have spoken: no worker is late for that (W16). `read_ns`
+// is what it takes to read what they said; it is given once, or who is silent were never late where this comes often.
+void election_forgive(struct election *election, int64_t still_ns, int64_t read_ns);
 
 void election_step(struct election *election, const struct election_event *event, struct election_update *update);
 

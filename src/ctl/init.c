@@ -18,8 +18,9 @@ static int run_daemon(char *config, bool print)
 	if (path_beside(DAEMON, path) == 0 || path_beside("../sbin/" DAEMON, path) == 0)
 		execv(path, arguments);
 	execvp(DAEMON, arguments);
-	ctl_say("%s: %s; it has to be beside tenurectl or in PATH", DAEMON, strerror(errno));
-	return errno == ENOENT ? CTL_NOT_FOUND : CTL_CANNOT_EXECUTE;
+	int error = errno;
+	ctl_say("%s: %s; it has to be beside tenurectl or in PATH", DAEMON, strerror(error));
+	return error == ENOENT ? CTL_NOT_FOUND : CTL_CANNOT_EXECUTE;
 }
 
 int ctl_init(const struct ctl *ctl, int argc, char *argv[])

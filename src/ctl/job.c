@@ -55,6 +55,8 @@ static int look_up_in(const char *directories, const char *name)
 			return 0;
 		if (error == -EACCES)
 			result = error;
+		else if (error != -ENOENT && error != -ENOTDIR && error != -ENAMETOOLONG)
+			return error; // as execvp() does
 		if (directories[size] == '\0')
 			return result;
 		directories += size + 1;

@@ -15,9 +15,10 @@
 
 // In a lease's usual update: extended, and perhaps something else.
 #define NOTES_USUAL 2
-// A loop that is later than this stood still: the process was stopped, the machine suspended. What workers said
-// meanwhile is read and served in as much time.
-#define STILL_NS (10 * NS_PER_MS)
+// A step that is later than this stood still: the process was stopped, the machine suspended.
+#define STILL_NS NS_PER_MS
+// What workers said meanwhile is read and served in as much time.
+#define READ_NS (10 * NS_PER_MS)
 
 static void supply_id(struct agent *agent)
 {
@@ -190,10 +191,9 @@ static void give_back_notes(const struct election_update *update, size_t lease_c
 
 static void forgive(struct agent *agent, int64_t now)
 {
-	int64_t still_ns = agent->due_at < now ? now - agent->due_at : 0;
-	agent->due_at = INT64_MAX;
-	if (still_ns > STILL_NS)
-		election_forgive(&agent->election, still_ns + STILL_NS);
+	int64_t due_at = election_deadline(&agent->election);
+	if (due_at < now - STILL_NS)
+		election_forgive(&agent->election, now - due_at, READ_NS);
 }
 
 static void step_once(struct agent *agent, struct election_event *event)
@@ -343,7 +343,6 @@ static void on_turn(void *userdata)
 	tell_service_manager(agent);
 	feed_watchdog(agent);
 	int64_t at = election_deadline(&agent->election), http_at = http_deadline(agent->http);
-	agent->due_at = at;
 	at = http_at < at ? http_at : at;
 	loop_arm(agent->setup.loop, agent->watchdog_at < at ? agent->watchdog_at : at);
 	if (!agent->finished)
@@ -481,7 +480,6 @@ int agent_new(struct agent **ret, const struct agent_setup *setup)
 	agent->watchdog_at = agent->watchdog_interval_ns == INT64_MAX ? INT64_MAX : 0;
 	int64_t now = clock_now_ns();
 	agent->reported_at = now;
-	agent->due_at = INT64_MAX;
 	agent->metrics.started_ms = clock_wall_ms();
 	int error = allocate(agent);
 	if (error == 0)

@@ -36,7 +36,6 @@ struct agent {
 	int64_t watchdog_at;
 	uint32_t leading;
 	bool status_changed;
-	int64_t due_at; // the loop waits until then at most; INT64_MAX: it does not wait
 	bool stepping;
 	bool finished;
 };

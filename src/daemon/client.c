@@ -109,6 +109,8 @@ int client_new(struct server *server, int fd)
 	}
 	// More would be the host's memory, and nobody's limit; with less than this it works as well.
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){SERVER_KERNEL_BYTES}, sizeof(int));
+	// What is sent out of band is not passed over: take() would not see it, nor what was sent along with it.
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &(int){1}, sizeof(int));
 	client->server = server;
 	client->fd = fd;
 	line_splitter_init(&client->input);
@@ -316,8 +318,9 @@ void client_expel(struct client *client, const char *why)
 		client_drop(client, why);
 		return;
 	}
-	log_warning("client-expelled", log_int("pid", client->peer.pid), log_int("uid", client->peer.uid),
-		log_text("reason", why));
+	if (server_may_log(client->server))
+		log_warning("client-expelled", log_int("pid", client->peer.pid), log_int("uid", client->peer.uid),
+			log_text("reason", why));
 	forget_output(client);
 	shutdown(client->fd, SHUT_WR);
 	end(client, CLIENT_EXPELLED);

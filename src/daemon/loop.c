@@ -225,10 +225,15 @@ static int make_nudge(struct loop *loop)
 {
 	const struct sigaction action = {.sa_handler = on_nudge, .sa_flags = SA_RESTART};
 	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN};
+	sigset_t nudges;
 	event.sigev_notify_thread_id = gettid();
 	if (sigaction(SIGRTMIN, &action, NULL) < 0 || timer_create(CLOCK_MONOTONIC, &event, &loop->nudge) < 0)
 		return -errno;
 	loop->has_nudge = true;
+	// Blocked by whoever started this program, it would end nothing.
+	sigemptyset(&nudges);
+	sigaddset(&nudges, SIGRTMIN);
+	pthread_sigmask(SIG_UNBLOCK, &nudges, NULL);
 	return 0;
 }
 

@@ -323,15 +323,15 @@ static bool serve_next(struct server *server, struct client *next)
 }
 
 // Each once, as far as the turn's time goes: whoever had its share goes to the end, so the next turn begins with those
-// that had none. Workers come first always; they may ask without end, so one of the others is served all the same.
-// Leases come before requests (W17).
+// that had none. Workers come first always; they may ask without end, so one of the others is served all the same, and
+// one worker where accepting took all of the time. Leases come before requests (W17).
 void server_turn(struct server *server)
 {
 	server->turn_until = clock_now_ns() + server->setup.limits.turn_ns - server->accepting_ns;
 	server->accepting_ns = 0;
 	server->turn++;
 	settle(server);
-	while (clock_now_ns() < server->turn_until && serve_next(server, server->active_workers)) {
+	while (serve_next(server, server->active_workers) && clock_now_ns() < server->turn_until) {
 	}
 	while (serve_next(server, server->active_others) && clock_now_ns() < server->turn_until) {
 	}

@@ -549,7 +549,7 @@ void agent_continue(struct sim *sim, struct node *n)
 	TRACE(sim, "node", n->index, "daemon goes on");
 	n->paused = false;
 	n->awake_since = sim->now;
-	election_forgive(&n->election, host_clock(&n->host, sim->now) - host_clock(&n->host, n->paused_at));
+	election_forgive(&n->election, host_clock(&n->host, sim->now) - host_clock(&n->host, n->paused_at), 0);
 	if (n->carrying_out)
 		apply(sim, n);
 	uint32_t done = 0;

@@ -4,7 +4,9 @@
 #define LINGERING_H
 
 #include <check.h>
+#include <errno.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -28,17 +30,25 @@ static inline int make_lingering(int seconds, int *ret_peer)
 	return fd;
 }
 
-static inline void send_away(int socket, int fd)
+// The text that the descriptor is sent along with, and flags of sendmsg(). False where there are no such flags.
+static inline bool send_away_with(int socket, int fd, const char *text, int flags)
 {
 	char control[CMSG_SPACE(sizeof fd)] = "";
-	struct iovec bytes = {.iov_base = "x", .iov_len = 1};
+	struct iovec bytes = {.iov_base = (char *)text, .iov_len = strlen(text)};
 	struct msghdr message = {
 		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
 	*CMSG_FIRSTHDR(&message) =
 		(struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
 	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &fd, sizeof fd);
-	ck_assert_int_eq(sendmsg(socket, &message, MSG_NOSIGNAL), 1);
+	ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL | flags);
+	ck_assert(sent == (ssize_t)strlen(text) || (flags != 0 && errno == EOPNOTSUPP));
 	close(fd);
+	return sent > 0;
+}
+
+static inline void send_away(int socket, int fd)
+{
+	(void)send_away_with(socket, fd, "x", 0);
 }
 
 #endif

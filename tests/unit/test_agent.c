@@ -302,6 +302,21 @@ START_TEST(w16_what_was_not_read_is_not_late)
 	nanosleep(&(struct timespec){.tv_nsec = 900 * NS_PER_MS}, NULL); // the loop stands still
 	expect("\n");
 	ck_assert_str_eq(heard, "ok\n");
+	// Also where it would have been late only just now.
+	say("alive component=engine term=1\n");
+	expect("\n");
+	agent_step(agent, &(struct election_event){.type = ELECTION_TIME});
+	say("alive component=engine term=1\n");
+	nanosleep(&(struct timespec){.tv_nsec = 302 * NS_PER_MS}, NULL);
+	expect("\n");
+	ck_assert_str_eq(heard, "ok\n");
+	// Also where it stands still amid a turn.
+	say("alive component=engine term=1\n");
+	agent_step(agent, &(struct election_event){.type = ELECTION_TIME});
+	nanosleep(&(struct timespec){.tv_nsec = 900 * NS_PER_MS}, NULL);
+	agent_step(agent, &(struct election_event){.type = ELECTION_TIME});
+	expect("\n");
+	ck_assert_str_eq(heard, "ok\n");
 	expect("revoked component=engine term=1 reason=stalled "); // it is silent from here on
 	hang_up();
 }

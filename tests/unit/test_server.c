@@ -509,6 +509,26 @@ START_TEST(what_is_sent_along_holds_nobody_up)
 }
 END_TEST
 
+// S7: it is seen as what is sent otherwise, so it neither hides what it brings nor keeps the loop awake.
+START_TEST(what_is_sent_out_of_band_is_read)
+{
+	int far_end;
+	struct peer *peer = new_peer();
+	int lingering = make_lingering(20, &far_end);
+	int64_t begun_at = clock_now_ns();
+	run_for(10 * NS_PER_MS);
+	if (send_away_with(peer->fd, lingering, "c", MSG_OOB)) {
+		turns = 0;
+		run_for(20 * NS_PER_MS);
+		ck_assert_uint_lt(turns, 10);
+		ask(peer, "heck component=engine\n", "ok valid=no\n");
+	}
+	ck_assert_int_lt(clock_now_ns() - begun_at, 5 * NS_PER_S);
+	free_peer(peer);
+	close(far_end);
+}
+END_TEST
+
 START_TEST(joins_are_limited)
 {
 	struct peer *peer = new_peer();
@@ -979,7 +999,7 @@ int main(void)
 		requests_without_reading_wait, a_flood_starves_nobody);
 	// valgrind accepts beyond the limit, and hangs up; and it lets no signal end a close.
 	ADD(suite, "native", start, no_descriptors_left_is_no_reason_to_spin);
-	ADD(suite, "native", start_small, what_is_sent_along_holds_nobody_up);
+	ADD(suite, "native", start_small, what_is_sent_along_holds_nobody_up, what_is_sent_out_of_band_is_read);
 	ADD(suite, "small", start_small, connections_are_limited, joins_are_limited);
 	ADD(suite, "shared", start_shared, a_user_leaves_room_for_others);
 	ADD(suite, "narrow", start_narrow, who_does_not_listen_is_dropped);
