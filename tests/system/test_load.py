@@ -121,11 +121,12 @@ class LoadTest(SystemTest):
         line = self.probe(prober, "while another user takes all connections that it gets", process)
         self.assertAlmostEqual(int(line.split()[1]), (CLIENTS - CONNECTIONS) / 2, delta=10)
         self.figure(line)
-        for what in (
-            "while these ask and do not read, and it connects again and again",
-            "while it sends along what takes a minute to close",
+        for what, did in (
+            ("while these ask and do not read, and it connects again and again", "refused"),
+            ("while it sends along what takes a minute to close", "sent"),
         ):
             line = self.probe(prober, what, process)
+            self.assertRegex(line, f"^{did} [1-9][0-9]{{2}}", "so many at least")
             self.figure(line)
 
     def test_everything_at_once(self):
