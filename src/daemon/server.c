@@ -158,10 +158,10 @@ static void on_listen(void *userdata, int fd, unsigned flags)
 	int64_t from = clock_now_ns();
 	(void)fd;
 	(void)flags;
-	// To refuse one may take a while: see loop_hurry().
-	for (int i = 0; i < ACCEPTS_PER_TURN && clock_now_ns() < from + server->setup.limits.turn_ns / 2; i++)
-		if (accept_one(server) < 0)
-			break;
+	int left = ACCEPTS_PER_TURN;
+	// One at least; to refuse one may take a while: see loop_hurry().
+	while (accept_one(server) == 0 && --left > 0 && clock_now_ns() < from + server->setup.limits.turn_ns / 2) {
+	}
 	server->accepting_ns = clock_now_ns() - from;
 }
 

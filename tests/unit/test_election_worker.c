@@ -258,6 +258,22 @@ START_TEST(w16_promised_heartbeats_that_end_are_revoked)
 }
 END_TEST
 
+// The time to read is given once for each silence, and again after a word.
+START_TEST(w16_a_daemon_that_stood_still_waits_longer_and_not_for_ever)
+{
+	lead_with_heartbeats(NS_PER_S);
+	for (int i = 0; i < 2; i++) {
+		say(&a, ELECTION_ALIVE, 0, 1);
+		election_forgive(&a.election, 300 * MS, 100 * MS);
+		election_forgive(&a.election, 200 * MS, 100 * MS);
+		pass(NS_PER_S + 600 * MS - 1);
+		ck_assert(leads(&a, 0));
+	}
+	pass(1);
+	ck_assert_int_eq(last_told(&a, NOTE_REVOKED, 0)->reason, REASON_STALLED);
+}
+END_TEST
+
 START_TEST(w16_one_that_is_not_listened_to_is_revoked_and_not_gone)
 {
 	lead(&a, 0);
@@ -606,6 +622,7 @@ int main(void)
 		w15_and_comes_back_after_the_cooldown,
 		w16_not_started_in_time_is_revoked,
 		w16_promised_heartbeats_that_end_are_revoked,
+		w16_a_daemon_that_stood_still_waits_longer_and_not_for_ever,
 		w16_one_that_is_not_listened_to_is_revoked_and_not_gone,
 		s2_resigned,
 		w17_a_slow_stop_delays_nobody_else,

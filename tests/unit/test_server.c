@@ -692,13 +692,27 @@ START_TEST(who_takes_nothing_does_not_fill_the_memory)
 }
 END_TEST
 
-START_TEST(others_who_take_nothing_hold_no_listing_up)
+// It asks, reads nothing, and the kernel takes no more of the answers; so many bytes are there then.
+static struct peer *who_takes_nothing(const char *requests, int *ret_taken)
 {
 	struct peer *deaf = new_peer();
-	struct peer *peer = new_peer();
+	int taken = 0;
 	loop_watch_set(deaf->watch, 0);
-	say(deaf, "status\nstatus\n");
-	run_for(20 * NS_PER_MS);
+	say(deaf, requests);
+	for (int before = -1; taken == 0 || taken != before;) {
+		before = taken;
+		run_for(5 * NS_PER_MS);
+		ck_assert_int_eq(ioctl(deaf->fd, FIONREAD, &taken), 0);
+	}
+	if (ret_taken)
+		*ret_taken = taken;
+	return deaf;
+}
+
+START_TEST(others_who_take_nothing_hold_no_listing_up)
+{
+	struct peer *deaf = who_takes_nothing("status\nstatus\n", NULL);
+	struct peer *peer = new_peer();
 	say(peer, "status\n");
 	hear_lines(peer, MANY + 1);
 	loop_watch_set(deaf->watch, LOOP_READ);
@@ -711,11 +725,8 @@ END_TEST
 // What changes at once is more than one may have waiting, but it waits for nothing.
 START_TEST(who_takes_what_it_is_told_stays)
 {
-	struct peer *deaf = new_peer();
+	struct peer *deaf = who_takes_nothing("status\nstatus\n", NULL);
 	struct peer *watcher = new_peer();
-	loop_watch_set(deaf->watch, 0);
-	say(deaf, "status\nstatus\n");
-	run_for(20 * NS_PER_MS);
 	ask(watcher, "watch component=engine\n", "ok\nleader component=engine node= term=0\n");
 	for (int i = 0; i < 200; i++)
 		server_tell_leader(server, 0);
@@ -729,11 +740,8 @@ START_TEST(others_who_take_nothing_do_not_cut_a_history_off)
 {
 	static const struct exchange_past past[200] = {{.node = "b"}};
 	const struct exchange_reply reply = {.past = past, .past_count = COUNT_OF(past)};
-	struct peer *deaf = new_peer();
+	struct peer *deaf = who_takes_nothing("status\nstatus\n", NULL);
 	struct peer *peer = new_peer();
-	loop_watch_set(deaf->watch, 0);
-	say(deaf, "status\nstatus\n");
-	run_for(20 * NS_PER_MS);
 	say(peer, "history count=200\n");
 	wait_events(1);
 	server_tell_operated(server, RESULT_DONE, &reply);
@@ -848,18 +856,23 @@ START_TEST(a_worker_that_says_much_stays_before_others)
 }
 END_TEST
 
+// Accepting may have taken all of it.
+START_TEST(a_turn_without_time_serves_a_worker)
+{
+	struct peer *worker = joined("engine");
+	struct peer *other = new_peer();
+	ask(worker, "check component=engine\n", "ok valid=no\n");
+	ask(other, "check component=engine\n", "ok valid=no\n");
+	free_peer(worker);
+	free_peer(other);
+}
+END_TEST
+
 // The kernel's memory counts too (S7); it would take ten times as much.
 START_TEST(who_takes_nothing_does_not_fill_the_kernel)
 {
-	struct peer *deaf = new_peer();
 	int taken = 0;
-	loop_watch_set(deaf->watch, 0);
-	say(deaf, "status\n");
-	for (int before = -1; taken == 0 || taken != before;) {
-		before = taken;
-		run_for(5 * NS_PER_MS);
-		ck_assert_int_eq(ioctl(deaf->fd, FIONREAD, &taken), 0);
-	}
+	struct peer *deaf = who_takes_nothing("status\n", &taken);
 	ck_assert_int_le(taken, 2 * SERVER_KERNEL_BYTES);
 	loop_watch_set(deaf->watch, LOOP_READ);
 	hear_lines(deaf, MANY + 1);
@@ -958,6 +971,11 @@ static void start_terse(void)
 	start_with(3, (struct server_limits){.requests = 1});
 }
 
+static void start_without_time(void)
+{
+	start_with(3, (struct server_limits){.turn_ns = 1});
+}
+
 static void start_crowded(void)
 {
 	start_with(MANY, (struct server_limits){.all_output_bytes = 16 * 1024});
@@ -1006,6 +1024,7 @@ int main(void)
 	ADD(suite, "many", start_many, a_long_status_needs_little_room, who_takes_nothing_does_not_fill_the_kernel,
 		workers_are_served_by_turns, workers_leave_time_for_others);
 	ADD(suite, "terse", start_terse, a_worker_that_says_much_stays_before_others);
+	ADD(suite, "timeless", start_without_time, a_turn_without_time_serves_a_worker);
 	ADD(suite, "crowded", start_crowded, who_takes_nothing_does_not_fill_the_memory,
 		others_who_take_nothing_hold_no_listing_up, who_takes_what_it_is_told_stays,
 		others_who_take_nothing_do_not_cut_a_history_off);
